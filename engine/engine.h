@@ -1,0 +1,131 @@
+/* engine.h - puts the session core on UDP sockets: one background thread per process, wire sockets,
+ * batching, timers. What the shim and the library API stand on; knows neither.
+ *
+ * An engine_socket is one UDP socket (the wire) with one core endpoint. It is a monitor:
+ *
+ *     engine_socket_enter(sock);
+ *     endpoint = engine_socket_endpoint(sock);      any core calls, with engine_now_us()
+ *     engine_socket_leave(sock);                    transmits, dispatches events, arms the timer
+ *
+ * leave transmits what the core has ready in the calling thread, so a message sent where nothing is
+ * queued is on the wire before leave returns. Between enter and leave all signals are blocked in the
+ * calling thread (a handler that sends, jumps out or is cancelled there would wedge the socket) and
+ * errno is preserved. Not recursive. The lock is held for microseconds, never across a blocking
+ * call: wire I/O is MSG_DONTWAIT.
+ *
+ * Callbacks run with the socket entered, on the engine thread or in whichever thread is in
+ * leave. They may call the core on that socket; they must not enter any socket, block, or call
+ * engine_socket_destroy. */
+#ifndef RUDP_ENGINE_ENGINE_H
+#define RUDP_ENGINE_ENGINE_H
+
+#include "core/endpoint.h"
+
+#include <sys/socket.h>
+
+struct engine_socket;
+
+/* What came with an ordinary datagram that is not of the protocol. */
+struct engine_datagram {
+    struct rudp_path path;
+    const uint8_t *data;
+    size_t bytes;
+    uint32_t interface_index; /* 0: unknown */
+    int ttl;                  /* hop limit; -1: unknown */
+    int tos;                  /* traffic class; -1: unknown */
+    uint64_t received_ns;     /* CLOCK_REALTIME, by the kernel */
+};
+
+struct engine_handler {
+    /* One core event. For RUDP_EVENT_CLOSED the handler calls rudp_session_release when it is done
+     * with the session, at once or later. */
+    void (*on_event)(void *context, struct engine_socket *sock, const struct rudp_event *event);
+
+    /* A datagram that is not of the protocol. NULL: dropped and counted. */
+    void (*on_datagram)(void *context, struct engine_socket *sock,
+                        const struct engine_datagram *datagram);
+
+    /* The wire reported an error (errno value), for example ECONNREFUSED after an ICMP message.
+     * remote is NULL when unknown. NULL handler: ignored. */
+    void (*on_wire_error)(void *context, struct engine_socket *sock,
+                          const struct rudp_address *remote, int error);
+};
+
+struct engine_socket_options {
+    const struct rudp_config *config; /* copied */
+    const struct engine_handler *handler;
+    void *context;
+};
+
+/* Process-wide bound on buffered bytes of all sockets; 0: no bound. Default 256 MiB. Set it before
+ * the first socket. */
+void engine_set_memory_max(size_t bytes);
+size_t engine_memory_used(void);
+
+/* Monotonic clock, microseconds. */
+uint64_t engine_now_us(void);
+
+/* Takes over wire_fd, a UDP socket of any family that may be bound and connected or not, and starts
+ * the engine thread if it does not run. 0, or a negative errno; wire_fd is the caller's again then.
+ * Sets on the wire what the engine needs: receive packet info, TTL, TOS, timestamps, a larger
+ * receive buffer where allowed. */
+int engine_socket_create(struct engine_socket **sock, int wire_fd,
+                         const struct engine_socket_options *options);
+
+/* Forgets the socket, its sessions and closes the wire, at once: close sessions and wait first.
+ * No callback runs once it returned. Not from a callback. */
+void engine_socket_destroy(struct engine_socket *sock);
+
+void engine_socket_enter(struct engine_socket *sock);
+void engine_socket_leave(struct engine_socket *sock);
+
+/* Only while entered. */
+struct rudp_endpoint *engine_socket_endpoint(struct engine_socket *sock);
+int engine_socket_wire_fd(const struct engine_socket *sock);
+
+/* Tells the engine that the wire was bound or connected, so that it knows whether packets need a
+ * source address (wildcard sockets answer from the address they were spoken to). While entered. */
+void engine_socket_wire_changed(struct engine_socket *sock);
+
+/* Blocks until every session is flushed (rudp_session_is_flushed) or timeout_us passed. Not while
+ * entered. True when flushed. */
+bool engine_socket_flush(struct engine_socket *sock, uint64_t timeout_us);
+
+struct engine_socket_stats {
+    struct rudp_endpoint_stats endpoint;
+    uint64_t received_packet_count;
+    uint64_t sent_packet_count;
+    uint64_t receive_call_count; /* recvmmsg calls that returned packets: batching shows here */
+    uint64_t send_call_count;
+    uint64_t foreign_count; /* datagrams that were not of the protocol */
+    uint64_t wire_full_count; /* times the wire's send buffer was full */
+    uint64_t wire_error_count;
+};
+
+void engine_socket_stats(struct engine_socket *sock, struct engine_socket_stats *stats); /* enters */
+
+/* Lets the engine thread watch another descriptor on behalf of sock: on_ready runs with sock
+ * entered when one of events (EPOLLIN, EPOLLOUT; level-triggered) holds. events may be 0 to
+ * pause. One watch per engine_socket. engine_socket_destroy ends it; the descriptor stays the
+ * caller's. While entered. 0 or a negative errno. */
+int engine_socket_watch(struct engine_socket *sock, int fd, uint32_t events,
+                        void (*on_ready)(void *context, struct engine_socket *sock,
+                                         uint32_t events));
+
+/* Address conversion. An IPv4 address renders as IPv4-mapped when family is AF_INET6. */
+bool engine_address_from_sockaddr(struct rudp_address *out, const struct sockaddr *addr,
+                                  socklen_t addr_bytes);
+socklen_t engine_address_to_sockaddr(const struct rudp_address *address, sa_family_t family,
+                                     struct sockaddr_storage *out);
+bool engine_address_is_v4(const struct rudp_address *address);
+
+/* fork: the child must call engine_after_fork_child before any other engine call. The engine
+ * thread exists in the parent only; in the child every engine_socket is inert (owner false). */
+void engine_before_fork(void);
+void engine_after_fork_parent(void);
+void engine_after_fork_child(void);
+
+/* False in a process that inherited the sockets by fork and does not run their engine. */
+bool engine_is_owner(void);
+
+#endif
