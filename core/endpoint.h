@@ -150,6 +150,9 @@ enum rudp_verdict rudp_endpoint_receive(struct rudp_endpoint *endpoint,
                                         size_t packet_bytes, uint64_t now_us);
 void rudp_endpoint_advance(struct rudp_endpoint *endpoint, uint64_t now_us);
 
+/* Whether hellos of strangers are let in; starts as the config says. */
+void rudp_endpoint_set_accepting(struct rudp_endpoint *endpoint, bool accepting);
+
 /* Writes the next packet to send into out, which holds at least the largest packet size in use
  * (RUDP_PACKET_BYTES_MAX always suffices), and its path. Returns its size, 0 when there is none
  * now. The packet counts as sent: if the socket refuses it, keep it or let recovery replace it. */
