@@ -21,6 +21,11 @@ struct rudp_ranges {
     uint32_t capacity;
 };
 
+/* Makes room for extra_count more ranges, so that as many adds that make a new range cannot fail for
+ * memory. RUDP_E_MEMORY: the set is unchanged. */
+enum rudp_status rudp_ranges_reserve(struct rudp_ranges *ranges, const struct rudp_host *host,
+                                     uint32_t extra_count);
+
 /* Adds [start, end), merging what overlaps or touches. An empty range (start == end) is a no-op.
  * RUDP_E_MEMORY when the allocator refuses or the set would hold more than count_max ranges; the
  * set is then unchanged. Adding what only merges or extends never fails. */
