@@ -307,6 +307,8 @@ def read_long_header(reader, first):
 
 def decode(data):
     """Turns the bytes of a packet into a dictionary, or raises Refused."""
+    if not data:
+        raise Refused("foreign", "empty datagram")
     reader = Reader(data)
     first = reader.uint(1)
     form = first >> 6

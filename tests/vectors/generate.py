@@ -209,7 +209,9 @@ def refused_headers():
     wrong_magic = bytearray(encode(reset())[:-CHECK_BYTES])
     wrong_magic[4] ^= 1
     packets = [
-        ("empty datagram", "truncated", b""),
+        ("empty datagram", "foreign", b""),
+        ("first byte of a short packet alone", "truncated", b"\x40"),
+        ("first byte of a long packet alone", "truncated", b"\xc0"),
         ("first byte 0x00", "foreign", first_byte(base, 0x00)),
         ("first byte 0x80", "foreign", first_byte(base, 0x80)),
         ("magic with one bit changed", "foreign", seal(bytes(wrong_magic))),
