@@ -8,9 +8,9 @@
  *     engine_socket_leave(sock);                    transmits, dispatches events, arms the timer
  *
  * leave transmits what the core has ready in the calling thread, so a message sent where nothing is
- * queued is on the wire before leave returns. Between enter and leave all signals are blocked in the
- * calling thread (a handler that sends, jumps out or is cancelled there would wedge the socket) and
- * errno is preserved. Not recursive. The lock is held for microseconds, never across a blocking
+ * queued is on the wire before leave returns. Between enter and leave all signals are blocked in
+ * the calling thread (a handler that sends, jumps out or is cancelled there would wedge the socket)
+ * and errno is preserved. Not recursive. The lock is held for microseconds, never across a blocking
  * call: wire I/O is MSG_DONTWAIT.
  *
  * Callbacks run with the socket entered, on the engine thread or in whichever thread is in
@@ -76,6 +76,12 @@ int engine_socket_create(struct engine_socket **sock, int wire_fd,
  * No callback runs once it returned. Not from a callback. */
 void engine_socket_destroy(struct engine_socket *sock);
 
+/* The same from where engine_socket_destroy may not be called: while entered, also in a callback.
+ * No callback runs from here on; soon the engine thread closes the wire, frees everything and calls
+ * on_retired (NULL: nothing) with the socket's context, with nothing entered. The socket must not
+ * be used any more once it was left. */
+void engine_socket_retire(struct engine_socket *sock, void (*on_retired)(void *context));
+
 void engine_socket_enter(struct engine_socket *sock);
 void engine_socket_leave(struct engine_socket *sock);
 
@@ -97,12 +103,15 @@ struct engine_socket_stats {
     uint64_t sent_packet_count;
     uint64_t receive_call_count; /* recvmmsg calls that returned packets: batching shows here */
     uint64_t send_call_count;
-    uint64_t foreign_count; /* datagrams that were not of the protocol */
+    uint64_t foreign_count;   /* datagrams that were not of the protocol */
     uint64_t wire_full_count; /* times the wire's send buffer was full */
     uint64_t wire_error_count;
+    uint64_t wake_count;         /* of the engine thread by others, all sockets together */
+    uint64_t wake_avoided_count; /* not needed: it was to run in time anyway */
 };
 
-void engine_socket_stats(struct engine_socket *sock, struct engine_socket_stats *stats); /* enters */
+void engine_socket_stats(struct engine_socket *sock,
+                         struct engine_socket_stats *stats); /* enters */
 
 /* Lets the engine thread watch another descriptor on behalf of sock: on_ready runs with sock
  * entered when one of events (EPOLLIN, EPOLLOUT; level-triggered) holds. events may be 0 to
@@ -125,7 +134,10 @@ void engine_before_fork(void);
 void engine_after_fork_parent(void);
 void engine_after_fork_child(void);
 
-/* False in a process that inherited the sockets by fork and does not run their engine. */
+/* False in a process that inherited the sockets by fork and does not run their engine, until it
+ * makes a socket of its own; engine_socket_is_owned tells for each socket. An inherited socket can
+ * be entered, left and destroyed (which closes the child's copy of the wire), and does nothing. */
 bool engine_is_owner(void);
+bool engine_socket_is_owned(const struct engine_socket *sock);
 
 #endif

@@ -1,0 +1,12 @@
+/* memory.h - the core's allocator (core/host.h): malloc under one bound for the whole process.
+ * engine_set_memory_max and engine_memory_used (engine.h) are implemented here. */
+#ifndef RUDP_ENGINE_MEMORY_H
+#define RUDP_ENGINE_MEMORY_H
+
+#include "core/host.h"
+
+/* For struct rudp_allocator; context is not used. Thread-safe. */
+void *engine_memory_allocate(void *context, size_t bytes);
+void engine_memory_release(void *context, void *memory, size_t bytes);
+
+#endif

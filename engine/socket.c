@@ -1,0 +1,342 @@
+#include "engine/socket.h"
+
+#include "engine/memory.h"
+#include "engine/random.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static const struct rudp_host core_host = {
+    .allocator = {.allocate = engine_memory_allocate, .release = engine_memory_release},
+    .random = {.fill = engine_random_fill},
+};
+
+static struct {
+    pthread_mutex_t lock; /* outermost */
+    struct engine_socket *first;
+    bool has_arena;
+    bool is_inherited; /* a forked child that has not made a socket of its own */
+    struct engine_signal_mask fork_mask;
+} sockets = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void engine_socket_lock(struct engine_socket *sock)
+{
+    pthread_mutex_lock(&sock->lock);
+}
+
+void engine_socket_unlock(struct engine_socket *sock)
+{
+    pthread_mutex_unlock(&sock->lock);
+}
+
+void engine_socket_enter(struct engine_socket *sock)
+{
+    int saved_errno = errno;
+    struct engine_signal_mask mask = engine_sys_block_signals();
+
+    engine_socket_lock(sock);
+    sock->mask = mask;
+    sock->saved_errno = saved_errno;
+}
+
+void engine_socket_leave(struct engine_socket *sock)
+{
+    engine_socket_settle(sock);
+    struct engine_signal_mask mask = sock->mask;
+    int saved_errno = sock->saved_errno;
+
+    engine_socket_unlock(sock); /* from here on the socket may be gone */
+    engine_sys_restore_signals(mask);
+    errno = saved_errno;
+}
+
+struct rudp_endpoint *engine_socket_endpoint(struct engine_socket *sock)
+{
+    return sock->endpoint;
+}
+
+int engine_socket_wire_fd(const struct engine_socket *sock)
+{
+    return sock->wire.fd;
+}
+
+void engine_socket_wire_changed(struct engine_socket *sock)
+{
+    wire_refresh(&sock->wire);
+}
+
+bool engine_socket_is_owned(const struct engine_socket *sock)
+{
+    return sock->is_owned;
+}
+
+/* --- Making ----------------------------------------------------------------------------------- */
+
+static int start_engine(void)
+{
+    pthread_mutex_lock(&sockets.lock);
+    if (!sockets.has_arena) {
+        struct wire_arena *arena = wire_arena_create();
+
+        if (arena != NULL)
+            engine_socket_set_arena(arena);
+        sockets.has_arena = arena != NULL;
+    }
+    int result = sockets.has_arena ? engine_thread_start() : -ENOMEM;
+
+    if (result == 0)
+        sockets.is_inherited = false;
+    pthread_mutex_unlock(&sockets.lock);
+    return result;
+}
+
+static void list_insert(struct engine_socket *sock)
+{
+    pthread_mutex_lock(&sockets.lock);
+    sock->next = sockets.first;
+    sock->link = &sockets.first;
+    if (sock->next != NULL)
+        sock->next->link = &sock->next;
+    sockets.first = sock;
+    pthread_mutex_unlock(&sockets.lock);
+}
+
+static void list_remove(struct engine_socket *sock)
+{
+    pthread_mutex_lock(&sockets.lock);
+    *sock->link = sock->next;
+    if (sock->next != NULL)
+        sock->next->link = sock->link;
+    pthread_mutex_unlock(&sockets.lock);
+}
+
+static int init_socket(struct engine_socket *sock, int wire_fd,
+                       const struct engine_socket_options *options)
+{
+    int result = wire_init(&sock->wire, wire_fd, options->handler->on_datagram != NULL);
+
+    if (result < 0)
+        return result;
+    if (rudp_config_check(options->config) != RUDP_OK)
+        return -EINVAL;
+    if (rudp_endpoint_create(&sock->endpoint, options->config, &core_host, engine_now_us()) !=
+        RUDP_OK)
+        return -ENOMEM;
+    pthread_mutex_init(&sock->lock, NULL);
+    sock->handler = *options->handler;
+    sock->context = options->context;
+    sock->armed_us = RUDP_NEVER;
+    sock->watch_fd = -1;
+    sock->is_owned = true;
+    sock->timer.on_due = engine_socket_on_due;
+    sock->wire_source.on_ready = engine_socket_on_wire;
+    sock->watch_source.on_ready = engine_socket_on_watch;
+    return 0;
+}
+
+static void free_socket(struct engine_socket *sock)
+{
+    pthread_mutex_destroy(&sock->lock);
+    free(sock);
+}
+
+static void run_free(struct engine_job *job)
+{
+    free_socket(
+        (struct engine_socket *)(void *)((char *)job - offsetof(struct engine_socket, job)));
+}
+
+static int create(struct engine_socket **out, int wire_fd,
+                  const struct engine_socket_options *options)
+{
+    int result = start_engine();
+
+    if (result < 0)
+        return result;
+    struct engine_socket *sock = calloc(1, sizeof *sock);
+
+    if (sock == NULL)
+        return -ENOMEM;
+    result = init_socket(sock, wire_fd, options);
+    if (result < 0) {
+        free(sock);
+        return result;
+    }
+    *out = sock; /* before packets can come: handlers may look for it there */
+    list_insert(sock);
+    result = engine_thread_add(&sock->wire_source, wire_fd, EPOLLIN | EPOLLET);
+    if (result < 0) {
+        *out = NULL;
+        list_remove(sock);
+        rudp_endpoint_destroy(sock->endpoint);
+        free_socket(sock);
+    }
+    return result;
+}
+
+int engine_socket_create(struct engine_socket **out, int wire_fd,
+                         const struct engine_socket_options *options)
+{
+    RUDP_ASSERT(options->handler->on_event != NULL);
+    struct engine_signal_mask mask = engine_sys_block_signals();
+    int result = create(out, wire_fd, options);
+
+    engine_sys_restore_signals(mask);
+    return result;
+}
+
+/* --- Ending ----------------------------------------------------------------------------------- */
+
+/* Locked. From here no callback runs. The wire is closed at once, so that its port is free. */
+static void take_apart(struct engine_socket *sock)
+{
+    sock->is_retired = true;
+    if (sock->is_owned) { /* a forked child must not touch the parent's epoll set */
+        if (sock->watch_fd >= 0)
+            engine_thread_remove(sock->watch_fd);
+        engine_thread_remove(sock->wire.fd);
+        engine_thread_disarm(&sock->timer);
+    }
+    engine_sys_close(sock->wire.fd);
+    rudp_endpoint_destroy(sock->endpoint);
+    if (sock->unsent != NULL)
+        wire_batch_release(sock->unsent);
+}
+
+void engine_socket_destroy(struct engine_socket *sock)
+{
+    struct engine_signal_mask mask = engine_sys_block_signals();
+
+    list_remove(sock);
+    engine_socket_lock(sock);
+    take_apart(sock);
+    bool is_owned = sock->is_owned;
+
+    engine_socket_unlock(sock);
+    sock->job.run = run_free;
+    if (is_owned) /* the engine thread may have fetched an event of it */
+        engine_thread_post(&sock->job, false);
+    else
+        free_socket(sock);
+    engine_sys_restore_signals(mask);
+}
+
+static void run_retire(struct engine_job *job)
+{
+    struct engine_socket *sock =
+        (struct engine_socket *)(void *)((char *)job - offsetof(struct engine_socket, job));
+    void (*on_retired)(void *) = sock->on_retired;
+    void *context = sock->context;
+
+    list_remove(sock);
+    engine_socket_lock(sock);
+    take_apart(sock);
+    engine_socket_unlock(sock);
+    free_socket(sock);
+    if (on_retired != NULL)
+        on_retired(context);
+}
+
+void engine_socket_retire(struct engine_socket *sock, void (*on_retired)(void *context))
+{
+    RUDP_ASSERT(!sock->is_retired);
+    sock->is_retired = true;
+    sock->on_retired = on_retired;
+    sock->job.run = run_retire;
+    engine_thread_post(&sock->job, true);
+}
+
+/* --- Watching --------------------------------------------------------------------------------- */
+
+int engine_socket_watch(struct engine_socket *sock, int fd, uint32_t events,
+                        void (*on_ready)(void *context, struct engine_socket *sock,
+                                         uint32_t events))
+{
+    int result = 0;
+
+    if (!sock->is_owned)
+        return 0;
+    sock->on_watch = on_ready;
+    sock->watch_events = events;
+    /* Unregistered while paused: epoll reports EPOLLHUP to a registration without events too. */
+    if (sock->watch_fd >= 0 && (events == 0 || fd != sock->watch_fd)) {
+        engine_thread_remove(sock->watch_fd);
+        sock->watch_fd = -1;
+    }
+    if (events == 0)
+        return 0;
+    if (sock->watch_fd >= 0)
+        result = engine_thread_modify(&sock->watch_source, fd, events);
+    else
+        result = engine_thread_add(&sock->watch_source, fd, events);
+    if (result == 0)
+        sock->watch_fd = fd;
+    return result;
+}
+
+/* --- Statistics, fork ------------------------------------------------------------------------- */
+
+void engine_socket_stats(struct engine_socket *sock, struct engine_socket_stats *stats)
+{
+    struct engine_thread_stats thread_stats;
+
+    engine_socket_enter(sock);
+    *stats = sock->stats;
+    rudp_endpoint_stats(sock->endpoint, &stats->endpoint);
+    engine_socket_leave(sock);
+    engine_thread_stats(&thread_stats);
+    stats->wake_count = thread_stats.wake_count;
+    stats->wake_avoided_count = thread_stats.wake_avoided_count;
+}
+
+bool engine_is_owner(void)
+{
+    pthread_mutex_lock(&sockets.lock);
+    bool is_owner = !sockets.is_inherited;
+
+    pthread_mutex_unlock(&sockets.lock);
+    return is_owner;
+}
+
+/* Everything is locked across the fork, so the child's copy is not in the middle of anything. */
+void engine_before_fork(void)
+{
+    struct engine_signal_mask mask = engine_sys_block_signals();
+
+    pthread_mutex_lock(&sockets.lock);
+    sockets.fork_mask = mask;
+    for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next)
+        engine_socket_lock(sock);
+    engine_thread_before_fork();
+    wire_before_fork();
+}
+
+static void unlock_after_fork(void)
+{
+    for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next)
+        engine_socket_unlock(sock);
+    struct engine_signal_mask mask = sockets.fork_mask;
+
+    pthread_mutex_unlock(&sockets.lock);
+    engine_sys_restore_signals(mask);
+}
+
+void engine_after_fork_parent(void)
+{
+    wire_after_fork();
+    engine_thread_after_fork_parent();
+    unlock_after_fork();
+}
+
+void engine_after_fork_child(void)
+{
+    wire_after_fork();
+    engine_thread_after_fork_child();
+    for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next) {
+        sock->is_owned = false;
+        sock->timer.entry = (struct rudp_wheel_entry){.next = NULL};
+    }
+    if (sockets.first != NULL)
+        sockets.is_inherited = true;
+    unlock_after_fork();
+}

@@ -1,0 +1,54 @@
+/* system.h - the kernel without libc between: every system call of the engine on descriptors.
+ *
+ * Three reasons. The program that carries us may interpose sendmmsg, close or syscall itself, and
+ * must not be re-entered from here. The libc wrappers are cancellation points: a thread cancelled
+ * inside a monitor would wedge it. And errno belongs to the program: these return a negative errno
+ * instead and leave the variable alone. */
+#ifndef RUDP_ENGINE_SYSTEM_H
+#define RUDP_ENGINE_SYSTEM_H
+
+#include "core/base.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+struct mmsghdr;
+
+/* A signal mask as the kernel sees it, with the two signals that libc hides (32 and 33). */
+struct engine_signal_mask {
+    uint64_t bits;
+};
+
+/* Blocks every signal in the calling thread and returns what was blocked before. */
+struct engine_signal_mask engine_sys_block_signals(void);
+void engine_sys_restore_signals(struct engine_signal_mask mask);
+
+/* Never blocks, never raises SIGPIPE. Number of messages, or a negative errno. */
+long engine_sys_sendmmsg(int fd, struct mmsghdr *messages, size_t count);
+long engine_sys_recvmmsg(int fd, struct mmsghdr *messages, size_t count);
+
+long engine_sys_getsockname(int fd, struct sockaddr_storage *addr);
+long engine_sys_getpeername(int fd, struct sockaddr_storage *addr);
+long engine_sys_setsockopt_int(int fd, int level, int option, int value);
+long engine_sys_getsockopt_int(int fd, int level, int option, int *value);
+
+long engine_sys_close(int fd);
+long engine_sys_duplicate_from(int fd, int fd_min); /* close-on-exec */
+long engine_sys_eventfd(void);                      /* non-blocking, close-on-exec */
+void engine_sys_eventfd_set(int fd);                /* makes it readable */
+void engine_sys_eventfd_clear(int fd);
+
+long engine_sys_epoll_create(void);
+long engine_sys_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
+
+/* timeout_us may be RUDP_NEVER. Rounded up to milliseconds before Linux 5.11. */
+long engine_sys_epoll_wait(int epoll_fd, struct epoll_event *events, size_t count,
+                           uint64_t timeout_us);
+
+/* Sleeps while *word == value, at most timeout_us (RUDP_NEVER: no limit). May return early. */
+void engine_sys_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us);
+void engine_sys_futex_wake_all(_Atomic uint32_t *word);
+
+long engine_sys_getrandom(void *out, size_t bytes);
+
+#endif
