@@ -9,6 +9,9 @@ if(NOT CMAKE_BUILD_TYPE)
     set(CMAKE_BUILD_TYPE RelWithDebInfo)
 endif()
 
+# A debug build runs thousands of simulations in ./dev test: -O0 would triple its time.
+set(CMAKE_C_FLAGS_DEBUG "-g -Og")
+
 add_compile_options(-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
     -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla)
 include_directories(${PROJECT_SOURCE_DIR})

@@ -37,7 +37,8 @@ void impair_clients_clear(struct impair_clients *clients)
     free(clients->buckets);
 }
 
-/* FNV-1a. Clients of a test tool do not attack its hash table. */
+/* FNV-1a over all of the union, which impair_address_set clears first. Clients of a test tool do
+ * not attack its hash table. */
 static uint32_t *bucket_of(const struct impair_clients *clients, uint32_t forward,
                            const union impair_address *address)
 {
@@ -57,7 +58,7 @@ uint32_t impair_clients_find(const struct impair_clients *clients, uint32_t forw
     while (at != IMPAIR_CLIENT_NONE) {
         const struct impair_client *client = &clients->slots[at];
 
-        if (client->forward == forward && memcmp(&client->address, address, sizeof *address) == 0)
+        if (client->forward == forward && impair_address_equal(&client->address, address))
             break;
         at = client->next_in_bucket;
     }

@@ -182,8 +182,10 @@ static void resolve(const char *host, const char *port, union impair_address *ad
     struct addrinfo *found;
     int error = getaddrinfo(host, port, &hints, &found);
 
-    if (error != 0)
+    if (error != 0) {
         argp_error(state, "--forward: %s port %s: %s", host, port, gai_strerror(error));
+        return;
+    }
     bool usable = impair_address_set(address, found->ai_addr);
 
     freeaddrinfo(found);
@@ -201,8 +203,10 @@ static void parse_forward(const char *text, struct impair_forward_options *forwa
         sscanf(text, "%7[0-9]:%255[^]:[]:%7[0-9]%c", listen_text, host, port_text, &rest) == 3;
 
     if (!split || !impair_parse_number(listen_text, UINT16_MAX, &listen_port) ||
-        !impair_parse_number(port_text, UINT16_MAX, &port))
+        !impair_parse_number(port_text, UINT16_MAX, &port)) {
         argp_error(state, "--forward: '%s' is not PORT:HOST:PORT", text);
+        return;
+    }
     if (forward->listen.sa.sa_family == AF_INET)
         forward->listen.in.sin_port = htons((uint16_t)listen_port);
     else

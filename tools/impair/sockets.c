@@ -38,6 +38,16 @@ socklen_t impair_address_bytes(const union impair_address *address)
     return address->sa.sa_family == AF_INET ? sizeof address->in : sizeof address->in6;
 }
 
+bool impair_address_equal(const union impair_address *a, const union impair_address *b)
+{
+    if (a->sa.sa_family != b->sa.sa_family)
+        return false;
+    if (a->sa.sa_family == AF_INET)
+        return a->in.sin_port == b->in.sin_port && a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+    return a->in6.sin6_port == b->in6.sin6_port && a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
+           IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
+}
+
 uint16_t impair_address_port(const union impair_address *address)
 {
     return ntohs(address->sa.sa_family == AF_INET ? address->in.sin_port : address->in6.sin6_port);

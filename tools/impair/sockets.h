@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Any UDP address, small; memcmp-comparable when made by impair_address_set. */
+/* Any UDP address, small. */
 union impair_address {
     struct sockaddr sa;
     struct sockaddr_in in;
@@ -18,6 +18,7 @@ union impair_address {
 bool impair_address_set(union impair_address *address, const struct sockaddr *from);
 socklen_t impair_address_bytes(const union impair_address *address);
 
+bool impair_address_equal(const union impair_address *a, const union impair_address *b);
 uint16_t impair_address_port(const union impair_address *address);
 bool impair_address_is_wildcard(const union impair_address *address);
 
