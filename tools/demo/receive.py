@@ -1,0 +1,18 @@
+"""Writes every UDP datagram that comes in to standard output. Usage: receive.py HOST PORT"""
+import asyncio
+import sys
+
+
+class Receiver(asyncio.DatagramProtocol):
+    def datagram_received(self, data, addr):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+async def main():
+    address = (sys.argv[1], int(sys.argv[2]))
+    await asyncio.get_running_loop().create_datagram_endpoint(Receiver, local_addr=address)
+    await asyncio.Event().wait()
+
+
+asyncio.run(main())
