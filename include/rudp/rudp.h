@@ -3,7 +3,7 @@
  * Every message that rudp_*_send accepts arrives once, in order and unaltered at the peer, with its
  * boundaries kept, or the connection reports an error. A message is 0 to RUDP_MESSAGE_MAX bytes.
  *
- * Errors: a call that fails returns a negative RUDP_ERR_* code (see RUDP_ERROR_MAP and
+ * Errors: RUDP_ERR_NONE is 0; a call that fails returns a negative RUDP_ERR_* code (RUDP_ERROR_MAP,
  * rudp_error_text); errno is not used and not changed.
  * Times: int64 milliseconds; 0 polls once, negative waits without limit.
  * Threads: every function may be called from any thread at any time, several on one object at
@@ -32,7 +32,7 @@ extern "C" {
 
 /* X(name, value, text) */
 #define RUDP_ERROR_MAP(X)                                                                          \
-    X(OK, 0, "success")                                                                            \
+    X(ERR_NONE, 0, "success")                                                                      \
     X(ERR_INVALID, -1, "argument is NULL or out of range")                                         \
     X(ERR_MEMORY, -2, "out of memory, or over the memory limit")                                   \
     X(ERR_SYSTEM, -3, "the system refused a resource")                                             \
@@ -145,7 +145,7 @@ RUDP_API int64_t rudp_connection_receive(rudp_connection *connection, void *buff
                                          int64_t timeout_ms);
 
 /* Readable while receive would not wait. */
-RUDP_API int rudp_connection_fd(const rudp_connection *connection);
+RUDP_API int rudp_connection_fd(rudp_connection *connection);
 
 RUDP_API int rudp_connection_stats(rudp_connection *connection, struct rudp_stats *stats);
 
@@ -173,7 +173,7 @@ RUDP_API int rudp_client_send(rudp_client *client, const void *data, size_t byte
                               int64_t timeout_ms);
 RUDP_API int64_t rudp_client_receive(rudp_client *client, void *buffer, size_t bytes,
                                      int64_t timeout_ms);
-RUDP_API int rudp_client_fd(const rudp_client *client); /* -1 before connect */
+RUDP_API int rudp_client_fd(rudp_client *client); /* -1 before connect */
 RUDP_API int rudp_client_stats(rudp_client *client, struct rudp_stats *stats);
 RUDP_API int rudp_client_close(rudp_client *client);
 
