@@ -31,8 +31,7 @@ enum param_id {
 #define PARAM_DEFAULT_PACKET_BYTES_MAX 1200u
 #define PARAM_DEFAULT_ACK_DELAY_US     25000u
 
-/* --- Reading integers --------------------------------------------------------------------------
- */
+/* --- Reading integers ------------------------------------------------------------------------- */
 
 static void skip(struct rudp_reader *reader, size_t bytes)
 {
@@ -96,8 +95,7 @@ enum rudp_status rudp_wire_read_varint(struct rudp_reader *reader, uint64_t *val
     return read_varint(reader, value) ? RUDP_OK : RUDP_E_TRUNCATED;
 }
 
-/* --- Reading packets ---------------------------------------------------------------------------
- */
+/* --- Reading packets -------------------------------------------------------------------------- */
 
 /* An id is never 0, and a type that has only one id leaves the other 0. */
 static bool ids_are_valid(const struct rudp_header *header)
@@ -256,8 +254,7 @@ enum rudp_status rudp_wire_read_packet(const uint8_t *packet, size_t packet_byte
     }
 }
 
-/* --- Reading frames ----------------------------------------------------------------------------
- */
+/* --- Reading frames --------------------------------------------------------------------------- */
 
 /* *sum = a + b, both below 2^62, if that is a number a varint can carry: offsets end there. */
 static bool add_offset(uint64_t a, uint64_t b, uint64_t *sum)
@@ -458,8 +455,7 @@ enum rudp_status rudp_wire_read_frame(struct rudp_reader *frames, struct rudp_fr
     }
 }
 
-/* --- Writing integers --------------------------------------------------------------------------
- */
+/* --- Writing integers ------------------------------------------------------------------------- */
 
 static size_t room_bytes(const struct rudp_writer *writer)
 {
@@ -511,8 +507,7 @@ size_t rudp_wire_put_varint(uint8_t out[8], uint64_t value)
     return writer.used_bytes;
 }
 
-/* --- Writing packets ---------------------------------------------------------------------------
- */
+/* --- Writing packets -------------------------------------------------------------------------- */
 
 static void put_versions(struct rudp_writer *writer, const struct rudp_header *header)
 {
@@ -584,8 +579,7 @@ void rudp_wire_write_check(struct rudp_writer *writer)
     put_uint(writer, RUDP_WIRE_CHECK_BYTES, rudp_crc32c(0, writer->data, writer->used_bytes));
 }
 
-/* --- Writing frames ----------------------------------------------------------------------------
- */
+/* --- Writing frames --------------------------------------------------------------------------- */
 
 bool rudp_wire_write_padding(struct rudp_writer *writer, size_t bytes)
 {
@@ -774,8 +768,7 @@ bool rudp_wire_write_data(struct rudp_writer *writer, const struct rudp_data_fra
     return true;
 }
 
-/* --- Packet numbers ----------------------------------------------------------------------------
- */
+/* --- Packet numbers --------------------------------------------------------------------------- */
 
 uint64_t rudp_wire_expand_packet_number(uint32_t low_bits, uint64_t expected)
 {
