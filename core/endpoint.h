@@ -8,7 +8,7 @@
  *         send(&path, out, bytes);                                              bytes out
  *     while (rudp_endpoint_next_event(endpoint, &event))
  *         handle(&event);                                                       news
- *     sleep_until(rudp_endpoint_deadline_us(endpoint));                         RUDP_NEVER when idle
+ *     sleep_until(rudp_endpoint_deadline_us(endpoint));                         or RUDP_NEVER
  *
  * After any call that changes something, run the two loops again. now_us is a clock of the caller's
  * that never goes back; its zero is arbitrary. Not thread-safe: one call at a time per endpoint.
@@ -50,7 +50,7 @@ enum rudp_drop {
 #define X(name, text) RUDP_DROP_##name,
     RUDP_DROP_MAP(X)
 #undef X
-        RUDP_DROP_COUNT,
+    RUDP_DROP_COUNT,
 };
 
 const char *rudp_drop_name(enum rudp_drop drop);
@@ -62,10 +62,10 @@ enum rudp_verdict {
 };
 
 enum rudp_event_type {
-    RUDP_EVENT_OPENED,         /* a peer opened this session; first event of such a session */
-    RUDP_EVENT_ESTABLISHED,    /* the peer answered (opener) or its address is proven (acceptor) */
-    RUDP_EVENT_READABLE,       /* a message waits; raised again after rudp_session_peek said EMPTY */
-    RUDP_EVENT_WRITABLE,       /* there is room again after rudp_session_send said FULL */
+    RUDP_EVENT_OPENED,      /* a peer opened this session; first event of such a session */
+    RUDP_EVENT_ESTABLISHED, /* the peer answered (opener) or its address is proven (acceptor) */
+    RUDP_EVENT_READABLE,    /* a message waits; raised again after rudp_session_peek said EMPTY */
+    RUDP_EVENT_WRITABLE,    /* there is room again after rudp_session_send said FULL */
     RUDP_EVENT_PEER_RESTARTED, /* opener only: unsent and undelivered messages are sent again */
     RUDP_EVENT_MOVED,          /* the peer has a new address: rudp_session_path */
     RUDP_EVENT_CLOSED,         /* last event: reason and undelivered say how it ended */
@@ -122,8 +122,8 @@ struct rudp_session_stats {
     uint64_t rtt_min_us;
     uint64_t window_bytes; /* congestion window */
     uint64_t in_flight_bytes;
-    uint64_t queued_bytes;    /* accepted from the program, not known to be delivered */
-    uint64_t unread_bytes;    /* received, not yet handed to the caller */
+    uint64_t queued_bytes; /* accepted from the program, not known to be delivered */
+    uint64_t unread_bytes; /* received, not yet handed to the caller */
     uint32_t packet_bytes;
     bool established;
     bool opener;

@@ -19,7 +19,7 @@ static struct rudp_sent_packet *packet_at(const struct rudp_loss *loss, uint64_t
 void rudp_loss_init(struct rudp_loss *loss)
 {
     RUDP_ASSERT(loss != NULL);
-    *loss = (struct rudp_loss){ .largest_acked_pn = RUDP_NEVER, .loss_time_us = RUDP_NEVER };
+    *loss = (struct rudp_loss){.largest_acked_pn = RUDP_NEVER, .loss_time_us = RUDP_NEVER};
     rudp_rtt_init(&loss->rtt);
 }
 
@@ -29,6 +29,7 @@ static void release_ring(struct rudp_loss *loss, const struct rudp_host *host)
     loss->packets = NULL;
     loss->capacity = 0;
     loss->first_pn = loss->next_pn;
+    loss->flight_pn = loss->next_pn;
     rudp_ranges_clear(&loss->acked, host);
 }
 
@@ -41,6 +42,7 @@ void rudp_loss_restart(struct rudp_loss *loss, const struct rudp_host *host)
 {
     release_ring(loss, host);
     loss->first_pn = 0;
+    loss->flight_pn = 0;
     loss->next_pn = 0;
     loss->largest_acked_pn = RUDP_NEVER;
     loss->in_flight_bytes = 0;
@@ -79,10 +81,38 @@ static bool drop_oldest_lost(struct rudp_loss *loss)
     return true;
 }
 
+/* Packets at the front that nobody waits for leave the ledger. */
+static void trim(struct rudp_loss *loss, uint64_t lost_before_us)
+{
+    while (loss->first_pn < loss->next_pn) {
+        const struct rudp_sent_packet *packet = packet_at(loss, loss->first_pn);
+
+        if (packet->state == RUDP_SENT_IN_FLIGHT ||
+            (packet->state == RUDP_SENT_LOST && packet->sent_us >= lost_before_us))
+            break;
+        loss->first_pn++;
+    }
+    rudp_ranges_trim_below(&loss->acked, loss->first_pn);
+}
+
+/* Moves flight_pn up to the oldest packet in flight. */
+static void find_flight(struct rudp_loss *loss)
+{
+    loss->flight_pn = max_u64(loss->flight_pn, loss->first_pn);
+    while (loss->flight_pn < loss->next_pn &&
+           packet_at(loss, loss->flight_pn)->state != RUDP_SENT_IN_FLIGHT)
+        loss->flight_pn++;
+}
+
 enum rudp_status rudp_loss_reserve(struct rudp_loss *loss, const struct rudp_host *host)
 {
     if (loss->next_pn - loss->first_pn < loss->capacity)
         return RUDP_OK;
+    if (loss->capacity > 0) {
+        trim(loss, 0);
+        if (loss->next_pn - loss->first_pn < loss->capacity)
+            return RUDP_OK;
+    }
     enum rudp_status status = grow(loss, host);
 
     if (status != RUDP_OK && loss->capacity > 0 && drop_oldest_lost(loss))
@@ -103,20 +133,6 @@ void rudp_loss_on_sent(struct rudp_loss *loss, const struct rudp_sent_packet *pa
     loss->in_flight_bytes += packet->packet_bytes;
     loss->in_flight_count++;
     loss->last_sent_us = packet->sent_us;
-}
-
-/* Packets at the front that nobody waits for leave the ledger. */
-static void trim(struct rudp_loss *loss, uint64_t lost_before_us)
-{
-    while (loss->first_pn < loss->next_pn) {
-        const struct rudp_sent_packet *packet = packet_at(loss, loss->first_pn);
-
-        if (packet->state == RUDP_SENT_IN_FLIGHT ||
-            (packet->state == RUDP_SENT_LOST && packet->sent_us >= lost_before_us))
-            break;
-        loss->first_pn++;
-    }
-    rudp_ranges_trim_below(&loss->acked, loss->first_pn);
 }
 
 bool rudp_loss_ack_is_valid(const struct rudp_loss *loss, const struct rudp_ack_frame *ack)
@@ -217,7 +233,7 @@ void rudp_loss_on_ack(struct rudp_loss *loss, const struct rudp_host *host,
                       struct rudp_loss_result *result)
 {
     RUDP_ASSERT(rudp_loss_ack_is_valid(loss, ack));
-    *result = (struct rudp_loss_result){ .rtt_us = RUDP_NEVER };
+    *result = (struct rudp_loss_result){.rtt_us = RUDP_NEVER};
     take_rtt_sample(loss, ack, delay_us, now_us, result);
     for (uint32_t i = 0; i < ack->range_count; i++) {
         uint64_t start = max_u64(ack->ranges[i].smallest, loss->first_pn);
@@ -282,7 +298,8 @@ void rudp_loss_detect(struct rudp_loss *loss, uint64_t pto_us, uint64_t now_us,
     loss->loss_time_us = RUDP_NEVER;
     if (loss->largest_acked_pn == RUDP_NEVER)
         return;
-    for (uint64_t pn = loss->first_pn; pn < loss->next_pn && pn < loss->largest_acked_pn; pn++) {
+    find_flight(loss);
+    for (uint64_t pn = loss->flight_pn; pn < loss->next_pn && pn < loss->largest_acked_pn; pn++) {
         struct rudp_sent_packet *packet = packet_at(loss, pn);
 
         if (packet->state == RUDP_SENT_ACKED)
@@ -317,7 +334,7 @@ void rudp_loss_all(struct rudp_loss *loss, const struct rudp_loss_handler *handl
 
 const struct rudp_sent_packet *rudp_loss_oldest(const struct rudp_loss *loss)
 {
-    for (uint64_t pn = loss->first_pn; pn < loss->next_pn; pn++) {
+    for (uint64_t pn = max_u64(loss->flight_pn, loss->first_pn); pn < loss->next_pn; pn++) {
         const struct rudp_sent_packet *packet = packet_at(loss, pn);
 
         if (packet->state == RUDP_SENT_IN_FLIGHT &&

@@ -1,6 +1,7 @@
 /* loss.h - what was sent and what became of it: the ledger of packets in flight, loss detection by
- * time and by packets (RFC 9002 section 6.1, reordering window of RFC 8985), probe timeouts (RFC 9002
- * section 6.2), detection of spurious losses. Knows packet numbers and stream ranges, no frames. */
+ * time and by packets (RFC 9002 section 6.1, reordering window of RFC 8985), probe timeouts (RFC
+ * 9002 section 6.2), detection of spurious losses. Knows packet numbers and stream ranges, no
+ * frames. */
 #ifndef RUDP_CORE_LOSS_H
 #define RUDP_CORE_LOSS_H
 
@@ -28,6 +29,7 @@ enum rudp_sent_content {
 
 struct rudp_sent_packet {
     uint64_t sent_us;
+    uint64_t credit_offset; /* RUDP_SENT_CREDIT: the delivered offset it told */
     uint32_t packet_bytes;
     uint8_t state;   /* enum rudp_sent_state */
     uint8_t content; /* bits of enum rudp_sent_content */
@@ -43,21 +45,22 @@ struct rudp_loss {
     struct rudp_sent_packet *packets; /* ring, capacity a power of two; packet n at n % capacity */
     uint32_t capacity;
     uint64_t first_pn;         /* lowest packet number in the ring */
+    uint64_t flight_pn;        /* no packet below is in flight */
     uint64_t next_pn;          /* number the next packet gets */
     uint64_t largest_acked_pn; /* RUDP_NEVER: none */
     struct rudp_ranges acked;  /* numbers known to be acknowledged, at or above first_pn */
     uint64_t in_flight_bytes;
     uint32_t in_flight_count;
-    uint64_t last_sent_us; /* of an ack-eliciting packet */
-    uint64_t loss_time_us; /* when the next packet will count as lost; RUDP_NEVER */
+    uint64_t last_sent_us;        /* of an ack-eliciting packet */
+    uint64_t loss_time_us;        /* when the next packet will count as lost; RUDP_NEVER */
     uint32_t probe_timeout_count; /* in a row, without an acknowledgement of something new */
 
-    bool reordering_seen;      /* the packet threshold is off */
-    uint8_t reordering_shift;  /* reordering window is RTT / 8 << shift, at most RTT */
+    bool reordering_seen;       /* the packet threshold is off */
+    uint8_t reordering_shift;   /* reordering window is RTT / 8 << shift, at most RTT */
     uint8_t reordering_persist; /* loss events until the window is back at its start */
 
-    uint64_t event_us;            /* losses of packets sent at or before belong to the last event */
-    uint32_t event_lost_count;     /* packets lost in it, */
+    uint64_t event_us;         /* losses of packets sent at or before belong to the last event */
+    uint32_t event_lost_count; /* packets lost in it, */
     uint32_t event_spurious_count; /* and of these, acknowledged after all */
 };
 
@@ -77,8 +80,8 @@ struct rudp_loss_result {
     uint64_t largest_lost_sent_us;
     uint32_t lost_count;
     uint32_t spurious_count;
-    bool event_undone;           /* all packets of the last loss event arrived after all */
-    bool persistent_congestion;  /* RFC 9002 section 7.6 */
+    bool event_undone;          /* all packets of the last loss event arrived after all */
+    bool persistent_congestion; /* RFC 9002 section 7.6 */
 };
 
 void rudp_loss_init(struct rudp_loss *loss);

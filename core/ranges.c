@@ -4,17 +4,19 @@
 
 #define CAPACITY_MIN 4u
 
-/* Makes room for one more range. */
-static enum rudp_status reserve(struct rudp_ranges *ranges, const struct rudp_host *host,
-                                uint32_t count_max)
+enum rudp_status rudp_ranges_reserve(struct rudp_ranges *ranges, const struct rudp_host *host,
+                                     uint32_t extra_count)
 {
-    if (ranges->count >= count_max)
-        return RUDP_E_MEMORY;
-    if (ranges->count < ranges->capacity)
+    RUDP_ASSERT(ranges != NULL);
+    uint64_t wanted_count = (uint64_t)ranges->count + extra_count;
+    uint64_t capacity = max_u64(ranges->capacity, CAPACITY_MIN);
+
+    if (wanted_count <= ranges->capacity)
         return RUDP_OK;
-    if (ranges->capacity > UINT32_MAX / 2)
+    while (capacity < wanted_count)
+        capacity *= 2;
+    if (capacity > UINT32_MAX)
         return RUDP_E_MEMORY;
-    uint32_t capacity = ranges->capacity == 0 ? CAPACITY_MIN : 2 * ranges->capacity;
     struct rudp_range *items = rudp_allocate(host, capacity * sizeof *items);
 
     if (items == NULL)
@@ -23,14 +25,16 @@ static enum rudp_status reserve(struct rudp_ranges *ranges, const struct rudp_ho
         memcpy(items, ranges->items, ranges->count * sizeof *items);
     rudp_release(host, ranges->items, ranges->capacity * sizeof *items);
     ranges->items = items;
-    ranges->capacity = capacity;
+    ranges->capacity = (uint32_t)capacity;
     return RUDP_OK;
 }
 
 static enum rudp_status insert(struct rudp_ranges *ranges, const struct rudp_host *host,
                                uint32_t index, struct rudp_range range, uint32_t count_max)
 {
-    enum rudp_status status = reserve(ranges, host, count_max);
+    if (ranges->count >= count_max)
+        return RUDP_E_MEMORY;
+    enum rudp_status status = rudp_ranges_reserve(ranges, host, 1);
 
     if (status != RUDP_OK)
         return status;

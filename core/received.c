@@ -16,6 +16,11 @@ uint64_t rudp_received_next_pn(const struct rudp_received *received)
     return received->numbers.items[received->numbers.count - 1].end;
 }
 
+enum rudp_status rudp_received_reserve(struct rudp_received *received, const struct rudp_host *host)
+{
+    return rudp_ranges_reserve(&received->numbers, host, 1);
+}
+
 static void raise_floor(struct rudp_received *received, uint64_t floor_pn)
 {
     if (floor_pn <= received->floor_pn)
@@ -30,8 +35,11 @@ enum rudp_status rudp_received_add(struct rudp_received *received, const struct 
 {
     uint64_t next_pn = rudp_received_next_pn(received);
     uint32_t range_count = received->numbers.count;
+
+    if (range_count >= RANGE_COUNT_MAX)
+        raise_floor(received, received->numbers.items[0].end);
     enum rudp_status status = rudp_ranges_add(&received->numbers, host, packet_number,
-                                              packet_number + 1, RANGE_COUNT_MAX);
+                                              packet_number + 1, RANGE_COUNT_MAX + 1);
 
     if (status != RUDP_OK)
         return status;
@@ -86,7 +94,7 @@ void rudp_received_compact(struct rudp_received *received, const struct rudp_hos
     /* The highest number stays: an acknowledgement needs it. */
     raise_floor(received, next_pn - 1);
     if (received->numbers.capacity > 1) {
-        struct rudp_ranges single = { 0 };
+        struct rudp_ranges single = {0};
 
         if (rudp_ranges_add(&single, host, next_pn - 1, next_pn, 1) != RUDP_OK)
             return;
@@ -98,5 +106,5 @@ void rudp_received_compact(struct rudp_received *received, const struct rudp_hos
 void rudp_received_clear(struct rudp_received *received, const struct rudp_host *host)
 {
     rudp_ranges_clear(&received->numbers, host);
-    *received = (struct rudp_received){ 0 };
+    *received = (struct rudp_received){0};
 }

@@ -22,9 +22,13 @@ bool rudp_received_is_duplicate(const struct rudp_received *received, uint64_t p
 /* Highest number received plus one; 0 when none was. */
 uint64_t rudp_received_next_pn(const struct rudp_received *received);
 
-/* Remembers a number that is not a duplicate and decides how soon it is acknowledged: now when it is
- * the second eliciting one, out of order, or fills a gap; else within ack_delay_us. RUDP_E_MEMORY,
- * RUDP_E_LIMIT: not remembered, so the packet must not take effect. */
+/* Makes sure that the next rudp_received_add succeeds: before a packet takes effect. */
+enum rudp_status rudp_received_reserve(struct rudp_received *received,
+                                       const struct rudp_host *host);
+
+/* Remembers a number that is not a duplicate and decides how soon it is acknowledged: now when it
+ * is the second eliciting one, out of order, or fills a gap; else within ack_delay_us.
+ * RUDP_E_MEMORY: not remembered; cannot happen after rudp_received_reserve. */
 enum rudp_status rudp_received_add(struct rudp_received *received, const struct rudp_host *host,
                                    uint64_t packet_number, bool eliciting, uint64_t ack_delay_us,
                                    uint64_t now_us);

@@ -73,7 +73,8 @@ enum rudp_status rudp_recv_stream_finish(struct rudp_recv_stream *stream, uint64
 
     if (stream->received.count > 0)
         received_end = stream->received.items[stream->received.count - 1].end;
-    if (offset < received_end || (stream->final_offset != RUDP_NEVER && stream->final_offset != offset))
+    if (offset < received_end ||
+        (stream->final_offset != RUDP_NEVER && stream->final_offset != offset))
         return RUDP_E_INVALID;
     stream->final_offset = offset;
     return RUDP_OK;
@@ -90,8 +91,8 @@ static enum rudp_status find_message(const struct rudp_recv_stream *stream, uint
     uint64_t available_bytes = stream->received.items[index].end - offset;
     uint8_t head[4];
     uint64_t message_bytes;
-    struct rudp_reader reader = { .data = head,
-                                  .left_bytes = (size_t)min_u64(sizeof head, available_bytes) };
+    struct rudp_reader reader = {.data = head,
+                                 .left_bytes = (size_t)min_u64(sizeof head, available_bytes)};
     size_t head_bytes = reader.left_bytes;
 
     rudp_buffer_read(&stream->buffer, offset, head, head_bytes);

@@ -16,8 +16,8 @@ struct rudp_recv_stream {
     struct rudp_ranges taken;    /* whole messages above base_offset that the application has */
     struct rudp_ranges starts;   /* above base_offset: messages not taken begin at these */
     uint64_t base_offset;
-    uint64_t limit_offset; /* credit given to the peer; never decreases within an incarnation */
-    uint64_t final_offset; /* where the peer's stream ends; RUDP_NEVER until its FIN */
+    uint64_t limit_offset;  /* credit given to the peer; never decreases within an incarnation */
+    uint64_t final_offset;  /* where the peer's stream ends; RUDP_NEVER until its FIN */
     uint64_t peeked_offset; /* the message the last peek returned; RUDP_NEVER: none */
     uint64_t peeked_end;
     enum rudp_order order;

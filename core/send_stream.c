@@ -9,7 +9,7 @@ enum rudp_status rudp_send_stream_init(struct rudp_send_stream *stream,
                                        const struct rudp_host *host)
 {
     RUDP_ASSERT(stream != NULL);
-    *stream = (struct rudp_send_stream){ .limit_offset = RUDP_SEND_CREDIT_INITIAL };
+    *stream = (struct rudp_send_stream){.limit_offset = RUDP_SEND_CREDIT_INITIAL};
     if (rudp_ranges_reserve(&stream->acked, host, 1) != RUDP_OK)
         return RUDP_E_MEMORY;
     if (rudp_ranges_reserve(&stream->lost, host, 1) != RUDP_OK) {
@@ -26,9 +26,9 @@ void rudp_send_stream_clear(struct rudp_send_stream *stream, const struct rudp_h
     rudp_ranges_clear(&stream->lost, host);
 }
 
-static enum rudp_status write_slices(struct rudp_send_stream *stream,
-                                     const struct rudp_host *host, uint64_t offset,
-                                     const struct rudp_slice *slices, size_t slice_count)
+static enum rudp_status write_slices(struct rudp_send_stream *stream, const struct rudp_host *host,
+                                     uint64_t offset, const struct rudp_slice *slices,
+                                     size_t slice_count)
 {
     for (size_t i = 0; i < slice_count; i++) {
         if (slices[i].bytes == 0)
@@ -61,7 +61,8 @@ enum rudp_status rudp_send_stream_push(struct rudp_send_stream *stream,
         return RUDP_E_FULL;
 
     uint64_t offset = stream->end_offset;
-    enum rudp_status status = rudp_buffer_write(&stream->buffer, host, offset, prefix, prefix_bytes);
+    enum rudp_status status =
+        rudp_buffer_write(&stream->buffer, host, offset, prefix, prefix_bytes);
 
     if (status == RUDP_OK)
         status = write_slices(stream, host, offset + prefix_bytes, slices, slice_count);
@@ -198,7 +199,7 @@ static uint64_t message_end(const struct rudp_send_stream *stream, uint64_t offs
     size_t head_bytes = (size_t)min_u64(sizeof head, stream->end_offset - offset);
 
     rudp_buffer_read(&stream->buffer, offset, head, head_bytes);
-    struct rudp_reader reader = { .data = head, .left_bytes = head_bytes };
+    struct rudp_reader reader = {.data = head, .left_bytes = head_bytes};
     enum rudp_status status = rudp_wire_read_varint(&reader, &message_bytes);
 
     RUDP_ASSERT(status == RUDP_OK); /* written by rudp_send_stream_push */

@@ -10,8 +10,12 @@
 #include "core/endpoint.h"
 #include "core/ranges.h"
 
-/* What an opener may send before it knows its peer's credit; every receiver grants at least this. */
+/* What an opener may send before it knows its peer's credit; every receiver grants at least this.
+ */
 #define RUDP_SEND_CREDIT_INITIAL (64u * 1024u)
+
+/* Longest length prefix of a message. */
+#define RUDP_STREAM_PREFIX_BYTES_MAX 4u
 
 struct rudp_send_stream {
     struct rudp_buffer buffer;
@@ -21,8 +25,9 @@ struct rudp_send_stream {
     uint64_t next_offset;     /* first byte never sent in this incarnation */
     uint64_t end_offset;      /* accepted from the program below */
     uint64_t limit_offset;    /* the peer's credit */
-    uint64_t start_cursor;    /* a message boundary at or below next_offset: where to look for starts */
-    uint64_t resend_cursor;   /* the same for what is sent again */
+    uint64_t
+        start_cursor; /* a message boundary at or below next_offset: where to look for starts */
+    uint64_t resend_cursor; /* the same for what is sent again */
 };
 
 /* Makes the range sets able to hold one range, so that forgetting to resend for lack of memory

@@ -1,0 +1,69 @@
+/* endpoint_state.h - an endpoint from inside; for the endpoint_*.c files only.
+ *
+ * The endpoint owns its sessions: tables find them by their id and their peer's address, a wheel
+ * holds their deadlines, lists say who may have something to send or to tell. After anything
+ * happened to a session, endpoint_update puts it where it now belongs. */
+#ifndef RUDP_CORE_ENDPOINT_STATE_H
+#define RUDP_CORE_ENDPOINT_STATE_H
+
+#include "core/cookie.h"
+#include "core/endpoint.h"
+#include "core/replies.h"
+#include "core/session.h"
+#include "core/siphash.h"
+#include "core/tombstone.h"
+
+struct rudp_endpoint {
+    struct rudp_config config;
+    struct rudp_host host;
+    bool accepting;
+    struct rudp_siphash_key table_key;
+    struct rudp_siphash_key cookie_key;
+    struct rudp_table by_id;      /* sessions that are not over, by local id */
+    struct rudp_table by_address; /* the same, by hash of the peer's address */
+    struct rudp_list_node all;    /* every session not yet released */
+    struct rudp_list_node to_send;
+    struct rudp_list_node to_event;
+    struct rudp_wheel wheel;
+    struct rudp_tombstones tombstones;
+    struct rudp_replies replies;
+    uint32_t session_count;
+    uint32_t half_open_count;
+    uint64_t dropped_count[RUDP_DROP_COUNT];
+    uint64_t undelivered_bytes;
+};
+
+static inline struct rudp_context endpoint_context(const struct rudp_endpoint *endpoint,
+                                                   uint64_t now_us)
+{
+    return (struct rudp_context){&endpoint->config, &endpoint->host, now_us};
+}
+
+/* A session's place after something happened to it: timer, lists, tables, tombstone. */
+void endpoint_update(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                     const struct rudp_context *context);
+
+/* Makes a session and enters it everywhere. RUDP_E_LIMIT, RUDP_E_MEMORY. */
+enum rudp_status endpoint_add(struct rudp_endpoint *endpoint, const struct rudp_context *context,
+                              const struct rudp_path *path, bool opener,
+                              struct rudp_session **session);
+
+/* Takes a session out everywhere and frees it. */
+void endpoint_remove(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                     const struct rudp_context *context);
+
+/* Begins a new incarnation of an opener under a new id. */
+void endpoint_restart(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                      const struct rudp_context *context);
+
+/* Moves a session whose path changed to its new place in the address table. */
+void endpoint_rehash(struct rudp_endpoint *endpoint, struct rudp_session *session);
+
+struct rudp_session *endpoint_find_id(const struct rudp_endpoint *endpoint, uint64_t id);
+
+/* First session that is not over with that peer, and the next one behind it; NULL. */
+struct rudp_session *endpoint_find_address(const struct rudp_endpoint *endpoint,
+                                           const struct rudp_address *remote);
+struct rudp_session *endpoint_find_next(const struct rudp_session *session);
+
+#endif

@@ -1,0 +1,180 @@
+/* session_timer.c - when a session must act though nothing arrives, and doing it. */
+#include "core/session.h"
+
+/* How long after its last use an idle session's memory is kept. */
+#define COMPACT_AFTER_US (2u * RUDP_US_PER_S)
+
+uint64_t rudp_session_pto_base_us(const struct rudp_session *session,
+                                  const struct rudp_context *context)
+{
+    uint64_t pto_us = context->config->rto_initial_us;
+
+    if (session->loss.rtt.sample_count > 0)
+        pto_us = rudp_rtt_probe_timeout_us(&session->loss.rtt);
+    if (session->state == RUDP_SESSION_ESTABLISHED)
+        pto_us += session->peer.ack_delay_us_max;
+    pto_us = max_u64(pto_us, context->config->rto_min_us);
+    return min_u64(pto_us, context->config->rto_max_us);
+}
+
+uint64_t rudp_session_pto_us(const struct rudp_session *session, const struct rudp_context *context)
+{
+    uint64_t base_us = rudp_session_pto_base_us(session, context);
+    uint64_t shift = min_u64(session->loss.probe_timeout_count, 16);
+
+    return min_u64(base_us << shift, context->config->rto_max_us);
+}
+
+static bool is_handshaking(const struct rudp_session *session)
+{
+    return session->state == RUDP_SESSION_HELLO_SENT || session->state == RUDP_SESSION_ACCEPTED;
+}
+
+/* When to act for want of an acknowledgement: declare loss, or probe. */
+static uint64_t recovery_deadline_us(const struct rudp_session *session,
+                                     const struct rudp_context *context)
+{
+    if (session->loss.loss_time_us != RUDP_NEVER)
+        return session->loss.loss_time_us;
+    /* With a probe waiting to leave, only something from the peer or memory can help. */
+    if (session->loss.in_flight_count == 0 || session->probe_count > 0 || session->hello_due)
+        return RUDP_NEVER;
+    return session->loss.last_sent_us + rudp_session_pto_us(session, context);
+}
+
+static uint64_t keepalive_deadline_us(const struct rudp_session *session,
+                                      const struct rudp_context *context)
+{
+    if (context->config->keepalive_us == 0 || session->state != RUDP_SESSION_ESTABLISHED ||
+        session->loss.in_flight_count > 0 || session->ping_due)
+        return RUDP_NEVER;
+    return max_u64(session->last_received_us, session->loss.last_sent_us) +
+           context->config->keepalive_us;
+}
+
+static uint64_t idle_deadline_us(const struct rudp_session *session,
+                                 const struct rudp_context *context)
+{
+    if (context->config->idle_timeout_us == 0 || is_handshaking(session))
+        return RUDP_NEVER;
+    return session->last_received_us + context->config->idle_timeout_us;
+}
+
+static uint64_t compact_deadline_us(const struct rudp_session *session)
+{
+    return session->compact_due ? session->last_active_us + COMPACT_AFTER_US : RUDP_NEVER;
+}
+
+uint64_t rudp_session_deadline_us(const struct rudp_session *session,
+                                  const struct rudp_context *context)
+{
+    if (session->state == RUDP_SESSION_CLOSED)
+        return RUDP_NEVER;
+    uint64_t deadline_us = recovery_deadline_us(session, context);
+
+    deadline_us = min_u64(deadline_us, keepalive_deadline_us(session, context));
+    deadline_us = min_u64(deadline_us, idle_deadline_us(session, context));
+    deadline_us = min_u64(deadline_us, compact_deadline_us(session));
+    deadline_us = min_u64(deadline_us, session->blocked_us);
+    deadline_us = min_u64(deadline_us, session->credit_us);
+    deadline_us = min_u64(deadline_us, session->memory_us);
+    if (session->received.ack_deadline_us > context->now_us) /* else it is about to leave */
+        deadline_us = min_u64(deadline_us, session->received.ack_deadline_us);
+    if (session->pacing_us != 0)
+        deadline_us = min_u64(deadline_us, session->pacing_us);
+    if (is_handshaking(session))
+        deadline_us =
+            min_u64(deadline_us, session->opened_us + context->config->connect_timeout_us);
+    if (session->closing)
+        deadline_us = min_u64(deadline_us, session->close_us + context->config->linger_us);
+    return deadline_us;
+}
+
+static void on_probe_timeout(struct rudp_session *session, const struct rudp_context *context)
+{
+    session->loss.probe_timeout_count++;
+    session->unanswered_count++;
+    session->stats.probe_count++;
+    if (session->state == RUDP_SESSION_ESTABLISHED &&
+        session->unanswered_count > context->config->retry_count_max) {
+        rudp_session_finish(session, context, RUDP_CLOSE_REASON_DEAD, RUDP_CLOSE_TIMEOUT);
+        return;
+    }
+    rudp_session_requeue_oldest(session, context);
+    if (session->state == RUDP_SESSION_HELLO_SENT && session->peer_id == 0)
+        session->hello_due = true;
+    else
+        session->probe_count = session->loss.probe_timeout_count > 1 ? 2 : 1;
+}
+
+static void check_recovery(struct rudp_session *session, const struct rudp_context *context)
+{
+    if (recovery_deadline_us(session, context) > context->now_us)
+        return;
+    if (session->loss.loss_time_us != RUDP_NEVER)
+        rudp_session_on_loss_timer(session, context);
+    else
+        on_probe_timeout(session, context);
+}
+
+/* Ends the session when one of its patience limits is reached. */
+static void check_limits(struct rudp_session *session, const struct rudp_context *context)
+{
+    uint64_t now_us = context->now_us;
+
+    if (is_handshaking(session) &&
+        now_us >= session->opened_us + context->config->connect_timeout_us)
+        rudp_session_finish(session, context, RUDP_CLOSE_REASON_CONNECT_TIMEOUT,
+                            RUDP_CLOSE_TIMEOUT);
+    if (session->closing && now_us >= session->close_us + context->config->linger_us)
+        rudp_session_finish(session, context, RUDP_CLOSE_REASON_LINGER, RUDP_CLOSE_TIMEOUT);
+    if (now_us >= idle_deadline_us(session, context))
+        rudp_session_finish(session, context, RUDP_CLOSE_REASON_IDLE, RUDP_CLOSE_TIMEOUT);
+}
+
+/* An idle session keeps only what it needs to go on. */
+static void compact(struct rudp_session *session, const struct rudp_context *context)
+{
+    session->compact_due = false;
+    if (session->loss.in_flight_count > 0)
+        return;
+    rudp_loss_compact(&session->loss, context->host);
+    rudp_received_compact(&session->received, context->host);
+    if (session->recv.received.count == 0) {
+        rudp_ranges_clear(&session->recv.received, context->host);
+        rudp_ranges_clear(&session->recv.taken, context->host);
+        rudp_ranges_clear(&session->recv.starts, context->host);
+    }
+}
+
+void rudp_session_advance(struct rudp_session *session, const struct rudp_context *context)
+{
+    uint64_t now_us = context->now_us;
+
+    if (session->state == RUDP_SESSION_CLOSED)
+        return;
+    check_limits(session, context);
+    if (session->state == RUDP_SESSION_CLOSED)
+        return;
+    check_recovery(session, context);
+    if (session->state == RUDP_SESSION_CLOSED)
+        return;
+    if (now_us >= keepalive_deadline_us(session, context))
+        session->ping_due = true;
+    if (now_us >= session->blocked_us) {
+        session->blocked_us = RUDP_NEVER;
+        session->blocked_due = true;
+    }
+    if (now_us >= session->credit_us) {
+        session->credit_us = RUDP_NEVER;
+        session->credit_due = true;
+    }
+    if (session->pacing_us != 0 && now_us >= session->pacing_us)
+        session->pacing_us = 0;
+    if (now_us >= session->memory_us) {
+        session->memory_us = RUDP_NEVER;
+        rudp_session_check_writable(session, context);
+    }
+    if (now_us >= compact_deadline_us(session))
+        compact(session, context);
+}
