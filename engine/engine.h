@@ -21,6 +21,7 @@
 
 #include "core/endpoint.h"
 
+#include <sys/epoll.h> /* EPOLLIN and its like, for engine_socket_watch */
 #include <sys/socket.h>
 
 struct engine_socket;
@@ -81,6 +82,10 @@ void engine_socket_destroy(struct engine_socket *sock);
  * on_retired (NULL: nothing) with the socket's context, with nothing entered. The socket must not
  * be used any more once it was left. */
 void engine_socket_retire(struct engine_socket *sock, void (*on_retired)(void *context));
+
+/* The engine's own descriptors, besides the wires, for whoever must keep a program from closing
+ * them. Returns how many were written: 0 before the first socket. */
+size_t engine_descriptors(int *fds, size_t count_max);
 
 void engine_socket_enter(struct engine_socket *sock);
 void engine_socket_leave(struct engine_socket *sock);

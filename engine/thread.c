@@ -185,6 +185,19 @@ int engine_thread_start(void)
     return result;
 }
 
+size_t engine_descriptors(int *fds, size_t count_max)
+{
+    pthread_mutex_lock(&thread.lock);
+    size_t count = thread.is_started && count_max >= 2 ? 2 : 0;
+
+    if (count > 0) {
+        fds[0] = thread.epoll_fd;
+        fds[1] = thread.wake_fd;
+    }
+    pthread_mutex_unlock(&thread.lock);
+    return count;
+}
+
 int engine_thread_add(struct engine_source *source, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = source};
