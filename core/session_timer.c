@@ -62,7 +62,10 @@ static uint64_t idle_deadline_us(const struct rudp_session *session,
 
 static uint64_t compact_deadline_us(const struct rudp_session *session)
 {
-    return session->compact_due ? session->last_active_us + COMPACT_AFTER_US : RUDP_NEVER;
+    /* What is in flight is still needed. */
+    if (!session->compact_due || session->loss.in_flight_count > 0)
+        return RUDP_NEVER;
+    return session->last_active_us + COMPACT_AFTER_US;
 }
 
 uint64_t rudp_session_deadline_us(const struct rudp_session *session,
@@ -122,10 +125,11 @@ static void check_limits(struct rudp_session *session, const struct rudp_context
 {
     uint64_t now_us = context->now_us;
 
+    /* Silently: nothing more goes to an address that was never proven. */
     if (is_handshaking(session) &&
         now_us >= session->opened_us + context->config->connect_timeout_us)
         rudp_session_finish(session, context, RUDP_CLOSE_REASON_CONNECT_TIMEOUT,
-                            RUDP_CLOSE_TIMEOUT);
+                            RUDP_CLOSE_SILENT);
     if (session->closing && now_us >= session->close_us + context->config->linger_us)
         rudp_session_finish(session, context, RUDP_CLOSE_REASON_LINGER, RUDP_CLOSE_TIMEOUT);
     if (now_us >= idle_deadline_us(session, context))
