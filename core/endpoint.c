@@ -8,6 +8,9 @@
 #define TOMBSTONE_US_MIN    (1u * RUDP_US_PER_S)
 #define TOMBSTONE_US_MAX    (10u * RUDP_US_PER_S)
 
+_Static_assert(RUDP_REPLY_BYTES_MAX <= RUDP_CLOSE_PACKET_BYTES_MAX,
+               "a session that ends counts on its CLOSE not being longer");
+
 static uint64_t address_key(const struct rudp_endpoint *endpoint,
                             const struct rudp_address *address)
 {

@@ -92,12 +92,18 @@ void rudp_session_finish(struct rudp_session *session, const struct rudp_context
 {
     if (session->state == RUDP_SESSION_CLOSED)
         return;
+    /* Who may not be sent more hears it from the tombstone, when it calls again. */
+    bool may_tell =
+        session->peer_id != 0 && rudp_session_budget_bytes(session) >= RUDP_CLOSE_PACKET_BYTES_MAX;
+
     session->state = RUDP_SESSION_CLOSED;
     session->close_reason = reason;
-    session->close_code = session->peer_id != 0 ? close_code : RUDP_CLOSE_SILENT;
+    session->close_code = may_tell ? close_code : RUDP_CLOSE_SILENT;
     session->undelivered_bytes = rudp_send_stream_queued_bytes(&session->send);
-    /* After a close of our own the peer's acknowledgement is all there is to know. */
-    if (session->closing && rudp_send_stream_is_acked(&session->send))
+    /* After a close of our own the peer's acknowledgement is all there is to know, unless the peer
+     * closed too: then it reads no more than its FIN said. */
+    if (session->closing && session->recv.final_offset == RUDP_NEVER &&
+        rudp_send_stream_is_acked(&session->send))
         session->undelivered_bytes = 0;
     clear_sending(session, context);
     rudp_session_raise(session, RUDP_EVENT_CLOSED);

@@ -35,6 +35,9 @@ enum rudp_session_state {
     RUDP_SESSION_CLOSED,      /* over; what was received can still be read */
 };
 
+/* The longest packet of rudp_session_write_close. */
+#define RUDP_CLOSE_PACKET_BYTES_MAX 96u
+
 /* Nothing to tell the peer when the session ends. */
 #define RUDP_CLOSE_SILENT RUDP_CLOSE_CODE_COUNT
 
@@ -179,6 +182,9 @@ enum rudp_drop rudp_session_receive_retry(struct rudp_session *session,
 /* session_send.c: the next packet and where it goes, 0 when there is none now. */
 size_t rudp_session_write(struct rudp_session *session, const struct rudp_context *context,
                           struct rudp_path *path, uint8_t *out, size_t out_bytes);
+
+/* How much may still be sent before the peer's address is proven; RUDP_NEVER once it is. */
+uint64_t rudp_session_budget_bytes(const struct rudp_session *session);
 
 /* The last packet of a session that is over: acknowledgement and CLOSE. 0 when it ends silently. */
 size_t rudp_session_write_close(const struct rudp_session *session,

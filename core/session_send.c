@@ -105,16 +105,20 @@ static bool something_is_due(struct rudp_session *session, const struct rudp_con
            fin_may_leave(session);
 }
 
-/* How large the packet may be: the path's size, and three times what an unproven peer sent. */
+uint64_t rudp_session_budget_bytes(const struct rudp_session *session)
+{
+    if (session->state != RUDP_SESSION_ACCEPTED)
+        return RUDP_NEVER;
+    return sub_floor_u64(AMPLIFICATION_FACTOR * session->unproven_received_bytes,
+                         session->unproven_sent_bytes);
+}
+
+/* How large the packet may be. */
 static size_t packet_limit(const struct rudp_session *session, size_t out_bytes)
 {
     uint64_t limit_bytes = min_u64(session->packet_bytes, out_bytes);
 
-    if (session->state == RUDP_SESSION_ACCEPTED)
-        limit_bytes = min_u64(limit_bytes,
-                              sub_floor_u64(AMPLIFICATION_FACTOR * session->unproven_received_bytes,
-                                            session->unproven_sent_bytes));
-    return (size_t)limit_bytes;
+    return (size_t)min_u64(limit_bytes, rudp_session_budget_bytes(session));
 }
 
 static void write_header(struct rudp_session *session, struct draft *draft)

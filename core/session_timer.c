@@ -128,8 +128,7 @@ static void check_limits(struct rudp_session *session, const struct rudp_context
     /* Silently: nothing more goes to an address that was never proven. */
     if (is_handshaking(session) &&
         now_us >= session->opened_us + context->config->connect_timeout_us)
-        rudp_session_finish(session, context, RUDP_CLOSE_REASON_CONNECT_TIMEOUT,
-                            RUDP_CLOSE_SILENT);
+        rudp_session_finish(session, context, RUDP_CLOSE_REASON_CONNECT_TIMEOUT, RUDP_CLOSE_SILENT);
     if (session->closing && now_us >= session->close_us + context->config->linger_us)
         rudp_session_finish(session, context, RUDP_CLOSE_REASON_LINGER, RUDP_CLOSE_TIMEOUT);
     if (now_us >= idle_deadline_us(session, context))
