@@ -1,0 +1,76 @@
+"""Over IP itself: two network namespaces, a TUN link between them that loses packets, no relay in
+between, the programs speak to each other's addresses. Needs root; the run is skipped without."""
+import os
+import subprocess
+import sys
+import unittest
+
+import harness
+from harness import HERE, EndToEndTest, built, make_messages, pack
+
+ADDRESS_A = "10.83.0.1"
+ADDRESS_B = "10.83.0.2"
+
+
+class Link:
+    """Two namespaces and the program that carries packets from one to the other."""
+
+    def __init__(self, loss, delay):
+        self.process = subprocess.Popen(
+            [built("tun_link"), ADDRESS_A, ADDRESS_B, str(loss), delay, "1"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        words = self.process.stdout.readline().split()
+        assert words and words[0] == "ready", words
+        self.enter_a, self.enter_b = (
+            ["nsenter", f"--net=/proc/{words[1]}/fd/{fd}"] for fd in words[2:])
+
+    def stop(self):
+        """How many packets were lost in each direction."""
+        if self.process.poll() is not None:
+            return None
+        output, _ = self.process.communicate("")
+        return [int(line.split()[3]) for line in output.splitlines()]
+
+
+@unittest.skipUnless(os.geteuid() == 0 and os.path.exists("/dev/net/tun"),
+                     "needs root and /dev/net/tun")
+class TunTest(EndToEndTest):
+    def link(self, loss, delay="5ms"):
+        link = Link(loss, delay)
+        self.addCleanup(link.stop)
+        return link
+
+    def transfer(self, send_words, receive_words, data, loss):
+        link = self.link(loss)
+        port = 7000
+        receiver = self.start([*receive_words, ADDRESS_B, str(port)], prefix=link.enter_b)
+        receiver.wait_bound(port)
+        sender = self.start([*send_words, ADDRESS_B, str(port)], data=data, prefix=link.enter_a)
+        self.assert_transferred(receiver, data, [sender])
+        lost = link.stop()
+        self.assertEqual(all(count > 0 for count in lost), loss > 0, lost)
+
+    def test_every_size_at_every_loss(self):
+        for loss in (0, 5, 20, 40):
+            with self.subTest(loss=loss):
+                data = pack(make_messages(1, 1000, (0, 1, 100)) +
+                            make_messages(2, 14, harness.SIZES))
+                self.transfer([built("udp_stream"), "send"], [built("udp_stream"), "receive"],
+                              data, loss)
+
+    def test_python_to_node(self):
+        data = pack(make_messages(3, 1000, (1, 1200)))
+        self.transfer([sys.executable, f"{HERE}/send.py"], ["node", f"{HERE}/receive.js"], data, 20)
+
+    def test_calls_and_answers(self):
+        link = self.link(20)
+        self.start([built("udp_rpc"), "serve", "0.0.0.0", "7000"],
+                   prefix=link.enter_b).wait_bound(7000)
+        clients = [self.start([built("udp_rpc"), "call", ADDRESS_B, "7000", "30", str(seed)],
+                              prefix=link.enter_a) for seed in range(10)]
+        for client in clients:
+            self.assertEqual(client.wait(), 0, client.read_errors())
+
+
+if __name__ == "__main__":
+    harness.main()
