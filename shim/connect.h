@@ -1,0 +1,13 @@
+/* connect.h - addresses of a socket: binding and connecting its wire, and what follows for the
+ * pair. */
+#ifndef RUDP_SHIM_CONNECT_H
+#define RUDP_SHIM_CONNECT_H
+
+#include "shim/socket.h"
+
+/* bind(2), connect(2) on fd, which stands for sock. Not entered. */
+int shim_bind(struct shim_socket *sock, const struct sockaddr *addr, socklen_t addr_bytes);
+int shim_connect(struct shim_socket *sock, int fd, const struct sockaddr *addr,
+                 socklen_t addr_bytes);
+
+#endif

@@ -1,0 +1,42 @@
+/* control.h - control messages (ancillary data): made for the program from a datagram's header,
+ * read from what the program sends. The wire's own are the engine's business and never seen. */
+#ifndef RUDP_SHIM_CONTROL_H
+#define RUDP_SHIM_CONTROL_H
+
+#include "shim/pair.h"
+
+/* X(name, level, option): what a program can enable on a socket and then expects per datagram. */
+#define SHIM_CONTROL_MAP(X)                                                                        \
+    X(TIMESTAMP, SOL_SOCKET, SO_TIMESTAMP)                                                         \
+    X(TIMESTAMPNS, SOL_SOCKET, SO_TIMESTAMPNS)                                                     \
+    X(PKTINFO, IPPROTO_IP, IP_PKTINFO)                                                             \
+    X(TTL, IPPROTO_IP, IP_RECVTTL)                                                                 \
+    X(TOS, IPPROTO_IP, IP_RECVTOS)                                                                 \
+    X(PKTINFO6, IPPROTO_IPV6, IPV6_RECVPKTINFO)                                                    \
+    X(HOPLIMIT, IPPROTO_IPV6, IPV6_RECVHOPLIMIT)                                                   \
+    X(TCLASS, IPPROTO_IPV6, IPV6_RECVTCLASS)
+
+enum shim_control_index {
+#define X(name, level, option) SHIM_CONTROL_INDEX_##name,
+    SHIM_CONTROL_MAP(X)
+#undef X
+};
+
+enum shim_control {
+#define X(name, level, option) SHIM_CONTROL_##name = 1 << SHIM_CONTROL_INDEX_##name,
+    SHIM_CONTROL_MAP(X)
+#undef X
+    SHIM_CONTROL_TIMES = SHIM_CONTROL_TIMESTAMP | SHIM_CONTROL_TIMESTAMPNS,
+};
+
+/* Fills message's control buffer with what is wanted for a datagram with that header; NULL: bare,
+ * of which nothing is known. Sets msg_controllen; returns MSG_CTRUNC when it did not fit, else 0.
+ */
+int shim_control_write(struct msghdr *message, uint32_t wanted, sa_family_t family,
+                       const struct shim_pair_header *header);
+
+/* The source address that the program asked for with IP_PKTINFO or IPV6_PKTINFO, unspecified when
+ * it did not. 0, or the errno value the kernel would answer a malformed one with. */
+int shim_control_read(const struct msghdr *message, struct rudp_address *local);
+
+#endif

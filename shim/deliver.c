@@ -1,0 +1,345 @@
+#define _GNU_SOURCE
+#include "shim/deliver.h"
+
+#include "shim/control.h"
+#include "shim/drain.h"
+#include "shim/linger.h"
+#include "shim/log.h"
+#include "shim/peers.h"
+#include "shim/process.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#define NS_PER_S    1000000000u
+#define SESSION_TTL 64 /* a message has no hop count of its own: what a fresh packet would show */
+
+const struct rudp_config *shim_deliver_config(void)
+{
+    return &shim_process_settings()->config;
+}
+
+/* A callback may come before shim_socket_start has noted what it started. */
+static struct shim_socket *entered_socket(void *context, struct engine_socket *engine)
+{
+    struct shim_socket *sock = context;
+
+    if (atomic_load_explicit(&sock->engine, memory_order_acquire) == NULL) {
+        atomic_store_explicit(&sock->owner_pid, shim_process_pid(), memory_order_release);
+        atomic_store_explicit(&sock->engine, engine, memory_order_release);
+    }
+    return sock;
+}
+
+static struct rudp_endpoint *endpoint_of(const struct shim_socket *sock)
+{
+    return engine_socket_endpoint(atomic_load_explicit(&sock->engine, memory_order_acquire));
+}
+
+static uint64_t wall_clock_ns(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+void shim_deliver_choose_frame(struct shim_socket *sock)
+{
+    bool is_bare = sock->is_connected && atomic_load(&sock->wanted_controls) == 0;
+
+    atomic_store_explicit(&sock->is_bare, is_bare, memory_order_relaxed);
+}
+
+static bool goes_bare(const struct shim_socket *sock, const struct rudp_address *source)
+{
+    return atomic_load_explicit(&sock->is_bare, memory_order_relaxed) &&
+           rudp_address_equal(source, &sock->peer);
+}
+
+/* Where a message came to, for the program's control messages. */
+static struct rudp_address local_of(const struct shim_socket *sock, const struct rudp_path *path)
+{
+    static const struct rudp_address unspecified;
+
+    return memcmp(path->local.ip, unspecified.ip, sizeof unspecified.ip) == 0 ? sock->local
+                                                                              : path->local;
+}
+
+static int write_message(struct shim_socket *sock, const struct rudp_path *path, size_t bytes)
+{
+    if (goes_bare(sock, &path->remote))
+        return shim_pair_write(sock->pair_fd, NULL, sock->scratch, bytes);
+
+    uint32_t wanted = atomic_load(&sock->wanted_controls);
+    struct shim_pair_header header = {
+        .cookie = sock->cookie,
+        .type = SHIM_PAIR_DATAGRAM,
+        .payload_bytes = (uint32_t)bytes,
+        .peer = path->remote,
+        .local = local_of(sock, path),
+        .interface_index = path->remote.scope,
+        .ttl = SESSION_TTL,
+        .received_ns = (wanted & SHIM_CONTROL_TIMES) != 0 ? wall_clock_ns() : 0,
+    };
+
+    return shim_pair_write(sock->pair_fd, &header, sock->scratch, bytes);
+}
+
+/* The pair refused a write: full, closed for reading, or without a holder. True: take the message
+ * as delivered, the program said it will not read. */
+static bool refusal_ends_message(struct shim_socket *sock, int error)
+{
+    if (error == -EPIPE)
+        return true;
+    if (error == -ECONNREFUSED || error == -ENOTCONN)
+        sock->is_deserted = true;
+    else
+        sock->pair_full = true;
+    return false;
+}
+
+static void end_if_deserted(struct shim_socket *sock)
+{
+    if (!sock->is_deserted)
+        return;
+    shim_linger_begin(sock);
+    shim_linger_progress(sock);
+}
+
+/* Moves one message of peer into the pair. False: nothing more can be moved now. */
+static bool deliver_one(struct shim_socket *sock, struct shim_peer *peer)
+{
+    struct rudp_endpoint *endpoint = endpoint_of(sock);
+    size_t bytes;
+    enum rudp_status status =
+        rudp_session_peek(endpoint, peer->session, sock->scratch, SHIM_PAIR_BYTES_MAX, &bytes);
+
+    if (status != RUDP_OK) {
+        RUDP_ASSERT(status == RUDP_E_EMPTY);
+        if (peer->is_closed)
+            shim_peer_remove(sock, endpoint, peer);
+        return true;
+    }
+    int result = write_message(sock, rudp_session_path(peer->session), bytes);
+
+    if (result < 0 && !refusal_ends_message(sock, result)) {
+        shim_peer_push_ready(sock, peer);
+        return false;
+    }
+    /* Delivered means: in the pair. From here on the kernel keeps it for whoever reads A. */
+    rudp_session_consume(endpoint, peer->session, engine_now_us());
+    shim_peer_push_ready(sock, peer);
+    return true;
+}
+
+static void deliver(struct shim_socket *sock)
+{
+    if (atomic_load(&sock->phase) >= SHIM_LINGER)
+        return;
+    sock->pair_full = false;
+    shim_failure_send_tokens(sock);
+    while (!sock->pair_full) {
+        struct shim_peer *peer = shim_peer_pop_ready(sock);
+
+        if (peer == NULL || !deliver_one(sock, peer))
+            break;
+    }
+    shim_deliver_watch(sock);
+    end_if_deserted(sock);
+}
+
+static void on_pair_ready(void *context, struct engine_socket *engine, uint32_t events)
+{
+    struct shim_socket *sock = entered_socket(context, engine);
+
+    if ((events & (EPOLLIN | EPOLLERR)) != 0)
+        shim_drain(sock);
+    if ((events & (EPOLLOUT | EPOLLERR)) != 0)
+        deliver(sock);
+}
+
+void shim_deliver_watch(struct shim_socket *sock)
+{
+    bool reads = !sock->is_plugged && !sock->drain_blocked;
+    uint32_t events = (reads ? EPOLLIN : 0u) | (sock->pair_full ? EPOLLOUT : 0u);
+
+    if (atomic_load(&sock->phase) >= SHIM_LINGER)
+        events = 0;
+    if (events == sock->watched)
+        return;
+    struct engine_socket *engine = atomic_load_explicit(&sock->engine, memory_order_acquire);
+    int result = engine_socket_watch(engine, sock->pair_fd, events, on_pair_ready);
+
+    if (result < 0)
+        shim_log(SHIM_LOG_ERROR, "the pair cannot be watched: error %d", (int64_t)-result);
+    else
+        sock->watched = events;
+}
+
+/* errno value to report for a session that lost something; 0: this side ended it. */
+static int close_error(const struct shim_socket *sock, enum rudp_close_reason reason)
+{
+    switch (reason) {
+    case RUDP_CLOSE_REASON_LOCAL:
+    case RUDP_CLOSE_REASON_ABORTED:
+        return 0;
+    case RUDP_CLOSE_REASON_CONNECT_TIMEOUT:
+        return sock->soft_error == ECONNREFUSED ? ECONNREFUSED : ETIMEDOUT;
+    case RUDP_CLOSE_REASON_PEER:
+    case RUDP_CLOSE_REASON_PEER_ABORTED:
+    case RUDP_CLOSE_REASON_PEER_RESTARTED:
+        return ECONNRESET;
+    case RUDP_CLOSE_REASON_VERSION:
+    case RUDP_CLOSE_REASON_PROTOCOL:
+        return EPROTO;
+    case RUDP_CLOSE_REASON_DEAD:
+    case RUDP_CLOSE_REASON_IDLE:
+    case RUDP_CLOSE_REASON_LINGER:
+        return ETIMEDOUT;
+    }
+    return ETIMEDOUT;
+}
+
+static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
+{
+    struct shim_peer *peer = shim_peer_of(event->session);
+    const struct rudp_address remote = rudp_session_path(event->session)->remote;
+    int error = event->undelivered_bytes > 0 ? close_error(sock, event->reason) : 0;
+
+    if (peer == NULL) { /* it could not be kept when it was opened */
+        rudp_session_release(endpoint_of(sock), event->session);
+        return;
+    }
+    peer->is_closed = true;
+    if (error != 0) {
+        bool is_the_peer = sock->is_connected && rudp_address_equal(&remote, &sock->peer);
+
+        shim_log(SHIM_LOG_WARN, "%s; bytes lost: %d", rudp_close_reason_text(event->reason),
+                 (int64_t)event->undelivered_bytes);
+        shim_failure_add(sock, &remote, error, is_the_peer || peer->is_opener);
+    }
+    if (atomic_load(&sock->phase) >= SHIM_LINGER) {
+        shim_peer_remove(sock, endpoint_of(sock), peer);
+        shim_linger_progress(sock);
+        return;
+    }
+    if (peer->is_full)
+        shim_drain_resume(sock);
+    shim_peer_push_ready(sock, peer); /* removed there, after its last message */
+    deliver(sock);
+}
+
+static void on_opened(struct shim_socket *sock, struct rudp_session *session)
+{
+    if (shim_peer_add(sock, session, false) == NULL)
+        rudp_session_abort(endpoint_of(sock), session, engine_now_us());
+}
+
+static void on_event(void *context, struct engine_socket *engine, const struct rudp_event *event)
+{
+    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_peer *peer = shim_peer_of(event->session);
+
+    switch (event->type) {
+    case RUDP_EVENT_OPENED:
+        on_opened(sock, event->session);
+        break;
+    case RUDP_EVENT_ESTABLISHED:
+        sock->soft_error = 0;
+        break;
+    case RUDP_EVENT_READABLE:
+        if (peer != NULL)
+            shim_peer_push_ready(sock, peer);
+        if (!sock->pair_full)
+            deliver(sock);
+        break;
+    case RUDP_EVENT_WRITABLE:
+        if (peer != NULL)
+            peer->is_full = false;
+        shim_drain_resume(sock);
+        break;
+    case RUDP_EVENT_PEER_RESTARTED:
+        shim_log(SHIM_LOG_INFO, "a peer restarted: what it had not delivered is sent again");
+        break;
+    case RUDP_EVENT_MOVED:
+        break;
+    case RUDP_EVENT_CLOSED:
+        on_closed(sock, event);
+        break;
+    }
+}
+
+/* Multicast and broadcast are never ours, whoever sent them. */
+static bool was_sent_to_one(const struct shim_socket *sock, const struct rudp_address *destination)
+{
+    if (!engine_address_is_v4(destination))
+        return destination->ip[0] != 0xff;
+    static const uint8_t everyone[4] = {0xff, 0xff, 0xff, 0xff};
+
+    (void)sock;
+    return (destination->ip[12] & 0xf0) != 0xe0 && memcmp(destination->ip + 12, everyone, 4) != 0;
+}
+
+static void on_datagram(void *context, struct engine_socket *engine,
+                        const struct engine_datagram *datagram)
+{
+    struct shim_socket *sock = entered_socket(context, engine);
+    const struct shim_settings *settings = shim_process_settings();
+
+    if (atomic_load(&sock->phase) >= SHIM_LINGER)
+        return;
+    if (!settings->accepts_plain && was_sent_to_one(sock, &datagram->path.local) &&
+        shim_rules_tag(&settings->rules, &sock->local, &datagram->path.remote)) {
+        if (sock->refused_plain_count++ == 0)
+            shim_log(SHIM_LOG_WARN, "a plain datagram of a tagged peer is dropped, the first one; "
+                                    "RUDP_ACCEPT_PLAIN=yes hands them to the program");
+        return;
+    }
+    struct shim_pair_header header = {
+        .cookie = sock->cookie,
+        .type = SHIM_PAIR_DATAGRAM,
+        .payload_bytes = (uint32_t)datagram->bytes,
+        .peer = datagram->path.remote,
+        .local = local_of(sock, &datagram->path),
+        .interface_index = datagram->interface_index,
+        .ttl = (int16_t)datagram->ttl,
+        .tos = (int16_t)datagram->tos,
+        .received_ns = datagram->received_ns,
+    };
+    bool is_bare = goes_bare(sock, &datagram->path.remote);
+    int result =
+        shim_pair_write(sock->pair_fd, is_bare ? NULL : &header, datagram->data, datagram->bytes);
+
+    if (result == -EAGAIN)
+        sock->overflow_count++; /* as a full receive buffer does on a plain socket */
+    else if (result < 0)
+        (void)refusal_ends_message(sock, result);
+    end_if_deserted(sock);
+}
+
+void shim_deliver_wire_error(struct shim_socket *sock, int error)
+{
+    if (shim_rules_tag(&shim_process_settings()->rules, &sock->local, &sock->peer))
+        sock->soft_error = error; /* the peer may be about to start: the session goes on trying */
+    else
+        shim_failure_add(sock, &sock->peer, error, true);
+}
+
+static void on_wire_error(void *context, struct engine_socket *engine,
+                          const struct rudp_address *remote, int error)
+{
+    struct shim_socket *sock = entered_socket(context, engine);
+
+    /* An unconnected UDP socket does not hear of these either. */
+    if (sock->is_connected && (remote == NULL || rudp_address_equal(remote, &sock->peer)))
+        shim_deliver_wire_error(sock, error);
+}
+
+const struct engine_handler shim_deliver_handler = {
+    .on_event = on_event,
+    .on_datagram = on_datagram,
+    .on_wire_error = on_wire_error,
+};

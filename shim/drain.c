@@ -1,0 +1,207 @@
+#define _GNU_SOURCE
+#include "shim/drain.h"
+
+#include "shim/deliver.h"
+#include "shim/log.h"
+#include "shim/peers.h"
+#include "shim/process.h"
+#include "shim/raw.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+static struct rudp_endpoint *endpoint_of(const struct shim_socket *sock)
+{
+    return engine_socket_endpoint(atomic_load_explicit(&sock->engine, memory_order_acquire));
+}
+
+/* Asks the kernel's routing what it says to a datagram for remote, without sending one: 0, EACCES
+ * for a broadcast address, or the error that sendto would have given. */
+static int route_error(sa_family_t family, const struct rudp_address *remote)
+{
+    struct sockaddr_storage addr;
+    socklen_t bytes = engine_address_to_sockaddr(remote, family, &addr);
+    long fd = RAW_CALL(SYS_socket, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return 0; /* no descriptor left: the wire will tell */
+    long result = RAW_CALL(SYS_connect, fd, raw_pointer(&addr), bytes);
+
+    (void)RAW_CALL(SYS_close, fd);
+    return result < 0 ? (int)-result : 0;
+}
+
+/* A session is about to be opened. True: it may; else *verdict and *error say what instead. */
+static bool may_open(struct shim_socket *sock, const struct rudp_address *remote,
+                     enum shim_verdict *verdict, int *error)
+{
+    if (!shim_rules_tag(&shim_process_settings()->rules, &sock->local, remote) ||
+        rudp_address_equal(&sock->broadcast, remote)) {
+        *verdict = SHIM_PLAIN;
+        return false;
+    }
+    if (atomic_load(&sock->steers_routes))
+        return true;
+    int refusal = route_error(sock->family, remote);
+
+    if (refusal == EACCES) { /* the wire decides whether the program may broadcast */
+        sock->broadcast = *remote;
+        *verdict = SHIM_PLAIN;
+        return false;
+    }
+    if (refusal == ENETUNREACH || refusal == EHOSTUNREACH || refusal == EADDRNOTAVAIL) {
+        *verdict = SHIM_FAILED;
+        *error = refusal;
+        return false;
+    }
+    return true;
+}
+
+static struct rudp_session *open_session(struct shim_socket *sock, const struct rudp_path *path,
+                                         int *error)
+{
+    struct rudp_endpoint *endpoint = endpoint_of(sock);
+    struct rudp_session *session;
+    enum rudp_status status = rudp_endpoint_open(endpoint, path, &session, engine_now_us());
+
+    *error = ENOBUFS;
+    if (status != RUDP_OK)
+        return NULL;
+    if (shim_peer_add(sock, session, true) == NULL) {
+        rudp_session_abort(endpoint, session, engine_now_us());
+        return NULL;
+    }
+    return session;
+}
+
+static enum shim_verdict send_to(struct shim_socket *sock, struct rudp_session *session,
+                                 const struct shim_datagram *datagram, int *error)
+{
+    struct shim_peer *peer = shim_peer_of(session);
+
+    switch (rudp_session_send(endpoint_of(sock), session, datagram->slices, datagram->slice_count,
+                              engine_now_us())) {
+    case RUDP_OK:
+        return SHIM_SENT;
+    case RUDP_E_FULL:
+    case RUDP_E_MEMORY:
+        if (peer != NULL)
+            peer->is_full = true;
+        return SHIM_FULL;
+    case RUDP_E_TOO_LONG:
+        *error = EMSGSIZE;
+        return SHIM_FAILED;
+    default:
+        *error = ECONNRESET;
+        return SHIM_FAILED;
+    }
+}
+
+enum shim_verdict shim_drain_send(struct shim_socket *sock, const struct shim_datagram *datagram,
+                                  int *error)
+{
+    struct rudp_session *session = rudp_endpoint_find(endpoint_of(sock), &datagram->remote);
+    struct rudp_path path = {.remote = datagram->remote, .local = datagram->local};
+    enum shim_verdict verdict;
+
+    if (session == NULL) {
+        if (!may_open(sock, &datagram->remote, &verdict, error))
+            return verdict;
+        session = open_session(sock, &path, error);
+        if (session == NULL)
+            return SHIM_FAILED;
+    }
+    return send_to(sock, session, datagram, error);
+}
+
+static void send_plain(const struct shim_socket *sock, const struct rudp_address *remote,
+                       const uint8_t *data, size_t bytes)
+{
+    struct sockaddr_storage addr;
+    socklen_t addr_bytes = engine_address_to_sockaddr(remote, sock->family, &addr);
+
+    /* Like any datagram it may be lost, and whoever wrote it is not waiting for an answer. */
+    (void)RAW_CALL(SYS_sendto, sock->wire_fd, raw_pointer(data), (long)bytes,
+                   MSG_DONTWAIT | MSG_NOSIGNAL, raw_pointer(&addr), addr_bytes);
+}
+
+static void count_unaddressed(struct shim_socket *sock)
+{
+    if (sock->unaddressed_count++ == 0)
+        shim_log(SHIM_LOG_WARN, "a datagram was written past the hooks on a socket that is not "
+                                "connected: nowhere to send it");
+}
+
+/* Passes on what was read from B. False: its session is full, it must stay there. */
+static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
+{
+    struct shim_pair_header header = {.type = SHIM_PAIR_DATAGRAM, .peer = sock->peer};
+    bool is_framed = shim_pair_parse(&header, sock->cookie, data, bytes);
+    size_t header_bytes = is_framed ? sizeof header : 0;
+    const struct rudp_slice slice = {.data = data + header_bytes, .bytes = bytes - header_bytes};
+    const struct shim_datagram datagram = {
+        .remote = header.peer,
+        .local = header.local,
+        .slices = &slice,
+        .slice_count = 1,
+    };
+    int error = 0;
+
+    if (header.type != SHIM_PAIR_DATAGRAM)
+        return true; /* plug or knock: it has done its work */
+    if (!is_framed && !sock->is_connected) {
+        count_unaddressed(sock);
+        return true;
+    }
+    switch (shim_drain_send(sock, &datagram, &error)) {
+    case SHIM_SENT:
+        return true;
+    case SHIM_PLAIN:
+        send_plain(sock, &datagram.remote, slice.data, slice.bytes);
+        return true;
+    case SHIM_FULL:
+        return false;
+    case SHIM_FAILED:
+        shim_failure_add(sock, &datagram.remote, error, true);
+        return true;
+    }
+    return true;
+}
+
+static long read_pair(const struct shim_socket *sock, size_t buffer_bytes, int flags)
+{
+    return RAW_CALL(SYS_recvfrom, sock->pair_fd, raw_pointer(sock->scratch), (long)buffer_bytes,
+                    flags | MSG_DONTWAIT, 0, 0);
+}
+
+void shim_drain(struct shim_socket *sock)
+{
+    if (sock->is_plugged)
+        return;
+    sock->drain_blocked = false;
+    for (;;) {
+        /* Looked at first, taken when it has a place. */
+        long bytes = read_pair(sock, SHIM_PAIR_BYTES_MAX, MSG_PEEK);
+
+        if (bytes < 0)
+            break;
+        sock->drain_blocked = !pass_on(sock, sock->scratch, (size_t)bytes);
+        if (sock->drain_blocked)
+            break;
+        (void)read_pair(sock, 0, 0);
+    }
+    shim_deliver_watch(sock);
+}
+
+void shim_drain_resume(struct shim_socket *sock)
+{
+    sock->is_plugged = false;
+    shim_drain(sock);
+}
+
+void shim_drain_plug(struct shim_socket *sock, int program_fd)
+{
+    sock->is_plugged = true;
+    shim_pair_plug(program_fd, sock->cookie);
+    shim_deliver_watch(sock);
+}

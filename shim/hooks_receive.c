@@ -1,0 +1,201 @@
+/* hooks_receive.c - every call that receives: each becomes recvmsg. */
+#define _GNU_SOURCE
+#include "shim/hook.h"
+#include "shim/receive.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define NS_PER_S 1000000000
+
+static ssize_t receive_buffer(struct shim_socket *sock, int fd, void *buffer, size_t bytes,
+                              int flags, struct sockaddr *addr, socklen_t *addr_bytes)
+{
+    struct iovec part = {buffer, bytes};
+    struct msghdr message = {
+        .msg_name = addr,
+        .msg_namelen = addr != NULL && addr_bytes != NULL ? *addr_bytes : 0,
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+    };
+    ssize_t result = shim_receive(sock, fd, &message, flags);
+
+    if (result >= 0 && addr != NULL && addr_bytes != NULL)
+        *addr_bytes = message.msg_namelen;
+    return result;
+}
+
+ssize_t hook_recv(int fd, void *buffer, size_t bytes, int flags)
+{
+    SHIM_HOOK_USE(sock, fd);
+
+    if (sock != NULL) {
+        ssize_t result = receive_buffer(sock, fd, buffer, bytes, flags, NULL, NULL);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.recv(fd, buffer, bytes, flags);
+}
+
+ssize_t hook_recvfrom(int fd, void *buffer, size_t bytes, int flags, struct sockaddr *addr,
+                      socklen_t *addr_bytes)
+{
+    SHIM_HOOK_USE(sock, fd);
+
+    if (sock != NULL) {
+        ssize_t result = receive_buffer(sock, fd, buffer, bytes, flags, addr, addr_bytes);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.recvfrom(fd, buffer, bytes, flags, addr, addr_bytes);
+}
+
+ssize_t hook_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    SHIM_HOOK_USE(sock, fd);
+
+    if (sock != NULL && message != NULL) {
+        ssize_t result = shim_receive(sock, fd, message, flags);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.recvmsg(fd, message, flags);
+}
+
+/* The time that is left until deadline goes back to the caller. False: none is left. */
+static bool update_timeout(const struct timespec *deadline, struct timespec *timeout)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    timeout->tv_sec = deadline->tv_sec - now.tv_sec;
+    timeout->tv_nsec = deadline->tv_nsec - now.tv_nsec;
+    if (timeout->tv_nsec < 0) {
+        timeout->tv_sec--;
+        timeout->tv_nsec += NS_PER_S;
+    }
+    if (timeout->tv_sec >= 0)
+        return timeout->tv_sec > 0 || timeout->tv_nsec > 0;
+    *timeout = (struct timespec){.tv_sec = 0};
+    return false;
+}
+
+static struct timespec deadline_of(const struct timespec *timeout)
+{
+    struct timespec deadline;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += timeout->tv_sec;
+    deadline.tv_nsec += timeout->tv_nsec;
+    if (deadline.tv_nsec >= NS_PER_S) {
+        deadline.tv_sec++;
+        deadline.tv_nsec -= NS_PER_S;
+    }
+    return deadline;
+}
+
+/* As in the kernel, the timeout is looked at after each datagram only, and an error after the first
+ * is for the next call. */
+static int receive_many(struct shim_socket *sock, int fd, struct mmsghdr *messages,
+                        unsigned int count, int flags, struct timespec *timeout)
+{
+    struct timespec deadline = timeout != NULL ? deadline_of(timeout) : (struct timespec){0};
+    int each_flags = flags & ~MSG_WAITFORONE;
+    unsigned int done = 0;
+
+    while (done < count) {
+        ssize_t result = shim_receive(sock, fd, &messages[done].msg_hdr, each_flags);
+
+        if (result < 0)
+            break;
+        messages[done++].msg_len = (unsigned int)result;
+        if ((flags & MSG_WAITFORONE) != 0)
+            each_flags |= MSG_DONTWAIT;
+        if (timeout != NULL && !update_timeout(&deadline, timeout))
+            return (int)done;
+    }
+    if (done == 0)
+        return count == 0 ? 0 : -1;
+    if (done < count && errno != EAGAIN && errno != EINTR)
+        shim_receive_keep_error(sock, errno);
+    return (int)done;
+}
+
+int hook_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
+                  struct timespec *timeout)
+{
+    SHIM_HOOK_USE(sock, fd);
+    bool is_timeout_valid = timeout == NULL || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 &&
+                                                timeout->tv_nsec < NS_PER_S);
+
+    if (sock == NULL || !is_timeout_valid) /* which the kernel refuses */
+        return real.recvmmsg(fd, messages, count, flags, timeout);
+    return receive_many(sock, fd, messages, count, flags, timeout);
+}
+
+/* Reading nothing takes nothing: read(2) does not look at the socket then. */
+ssize_t hook_read(int fd, void *buffer, size_t bytes)
+{
+    SHIM_HOOK_USE(sock, fd);
+
+    if (sock != NULL && bytes > 0) {
+        ssize_t result = receive_buffer(sock, fd, buffer, bytes, 0, NULL, NULL);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.read(fd, buffer, bytes);
+}
+SHIM_DEFINE_ALIAS(__read, read);
+
+static size_t sum_bytes(const struct iovec *parts, int part_count)
+{
+    size_t bytes = 0;
+
+    for (int index = 0; index < part_count; index++)
+        bytes += parts[index].iov_len;
+    return bytes;
+}
+
+ssize_t hook_readv(int fd, const struct iovec *parts, int part_count)
+{
+    SHIM_HOOK_USE(sock, fd);
+    struct msghdr message = {
+        .msg_iov = (struct iovec *)(uintptr_t)parts,
+        .msg_iovlen = (size_t)part_count,
+    };
+
+    if (sock != NULL && part_count > 0 && part_count <= IOV_MAX &&
+        sum_bytes(parts, part_count) > 0) {
+        ssize_t result = shim_receive(sock, fd, &message, 0);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.readv(fd, parts, part_count);
+}
+
+/* The fortified forms end the program when the buffer is too small: libc's own do that. */
+
+ssize_t hook___read_chk(int fd, void *buffer, size_t bytes, size_t buffer_bytes)
+{
+    return bytes > buffer_bytes ? real.__read_chk(fd, buffer, bytes, buffer_bytes)
+                                : hook_read(fd, buffer, bytes);
+}
+
+ssize_t hook___recv_chk(int fd, void *buffer, size_t bytes, size_t buffer_bytes, int flags)
+{
+    return bytes > buffer_bytes ? real.__recv_chk(fd, buffer, bytes, buffer_bytes, flags)
+                                : hook_recv(fd, buffer, bytes, flags);
+}
+
+ssize_t hook___recvfrom_chk(int fd, void *buffer, size_t bytes, size_t buffer_bytes, int flags,
+                            struct sockaddr *addr, socklen_t *addr_bytes)
+{
+    return bytes > buffer_bytes
+               ? real.__recvfrom_chk(fd, buffer, bytes, buffer_bytes, flags, addr, addr_bytes)
+               : hook_recvfrom(fd, buffer, bytes, flags, addr, addr_bytes);
+}

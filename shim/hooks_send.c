@@ -1,0 +1,111 @@
+/* hooks_send.c - every call that sends: each becomes sendmsg. */
+#define _GNU_SOURCE
+#include "shim/hook.h"
+#include "shim/send.h"
+
+#include <errno.h>
+#include <limits.h>
+
+static ssize_t send_buffer(struct shim_socket *sock, int fd, const void *data, size_t bytes,
+                           int flags, const struct sockaddr *addr, socklen_t addr_bytes)
+{
+    struct iovec part = {(void *)(uintptr_t)data, bytes};
+    struct msghdr message = {
+        .msg_name = (void *)(uintptr_t)addr,
+        .msg_namelen = addr_bytes,
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+    };
+
+    return shim_send(sock, fd, &message, flags);
+}
+
+ssize_t hook_send(int fd, const void *data, size_t bytes, int flags)
+{
+    SHIM_HOOK_USE(sock, fd);
+
+    if (sock != NULL) {
+        ssize_t result = send_buffer(sock, fd, data, bytes, flags, NULL, 0);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.send(fd, data, bytes, flags);
+}
+SHIM_DEFINE_ALIAS(__send, send);
+
+ssize_t hook_sendto(int fd, const void *data, size_t bytes, int flags, const struct sockaddr *addr,
+                    socklen_t addr_bytes)
+{
+    SHIM_HOOK_USE(sock, fd);
+
+    if (sock != NULL) {
+        ssize_t result = send_buffer(sock, fd, data, bytes, flags, addr, addr_bytes);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.sendto(fd, data, bytes, flags, addr, addr_bytes);
+}
+
+ssize_t hook_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    SHIM_HOOK_USE(sock, fd);
+
+    if (sock != NULL && message != NULL) {
+        ssize_t result = shim_send(sock, fd, message, flags);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.sendmsg(fd, message, flags);
+}
+
+/* One after the other; an error after the first is found again by the next call. */
+int hook_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+{
+    SHIM_HOOK_USE(sock, fd);
+    unsigned int done = 0;
+
+    if (sock == NULL)
+        return real.sendmmsg(fd, messages, count, flags);
+    for (; done < count && done < IOV_MAX; done++) {
+        ssize_t result = shim_send(sock, fd, &messages[done].msg_hdr, flags);
+
+        if (result < 0)
+            break;
+        messages[done].msg_len = (unsigned int)result;
+    }
+    return done > 0 || count == 0 ? (int)done : -1;
+}
+
+ssize_t hook_write(int fd, const void *data, size_t bytes)
+{
+    SHIM_HOOK_USE(sock, fd);
+
+    if (sock != NULL) {
+        ssize_t result = send_buffer(sock, fd, data, bytes, 0, NULL, 0);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.write(fd, data, bytes);
+}
+SHIM_DEFINE_ALIAS(__write, write);
+
+ssize_t hook_writev(int fd, const struct iovec *parts, int part_count)
+{
+    SHIM_HOOK_USE(sock, fd);
+    struct msghdr message = {
+        .msg_iov = (struct iovec *)(uintptr_t)parts,
+        .msg_iovlen = (size_t)part_count,
+    };
+
+    if (sock != NULL && part_count >= 0 && part_count <= IOV_MAX) {
+        ssize_t result = shim_send(sock, fd, &message, 0);
+
+        if (!shim_hook_is_stale(sock, fd, result))
+            return result;
+    }
+    return real.writev(fd, parts, part_count);
+}

@@ -1,0 +1,191 @@
+#define _GNU_SOURCE
+#include "shim/linger.h"
+
+#include "engine/system.h"
+#include "shim/deliver.h"
+#include "shim/drain.h"
+#include "shim/fd_table.h"
+#include "shim/peers.h"
+#include "shim/process.h"
+
+/* Sockets flushed side by side at exit; more go in turns. */
+#define EXIT_BATCH_COUNT 256u
+
+/* Counts sockets that ended; those who wait for a port sleep on it. */
+static _Atomic uint32_t end_count;
+
+static void finish(void *context)
+{
+    shim_socket_free(context);
+    atomic_fetch_add(&end_count, 1);
+    engine_sys_futex_wake_all(&end_count);
+}
+
+static struct rudp_endpoint *endpoint_of(const struct shim_socket *sock)
+{
+    return engine_socket_endpoint(atomic_load(&sock->engine));
+}
+
+void shim_linger_begin(struct shim_socket *sock)
+{
+    struct rudp_endpoint *endpoint = endpoint_of(sock);
+
+    if (atomic_load(&sock->phase) >= SHIM_LINGER)
+        return;
+    atomic_store(&sock->phase, SHIM_LINGER);
+    shim_drain(sock); /* what was written to A before it was closed */
+    shim_deliver_watch(sock);
+    rudp_endpoint_set_accepting(endpoint, false);
+    for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next)
+        if (!peer->is_closed)
+            rudp_session_close(endpoint, peer->session, engine_now_us());
+    for (struct shim_peer *peer = sock->peers, *next; peer != NULL; peer = next) {
+        next = peer->next;
+        if (peer->is_closed)
+            shim_peer_remove(sock, endpoint, peer);
+    }
+}
+
+void shim_linger_progress(struct shim_socket *sock)
+{
+    if (!shim_socket_claim(sock))
+        return;
+    struct engine_socket *engine = atomic_exchange(&sock->engine, NULL);
+
+    fd_table_set_private(sock->wire_fd, false);
+    sock->wire_fd = -1;
+    engine_socket_retire(engine, finish);
+}
+
+static void abandon_started(struct shim_socket *sock, struct engine_socket *engine)
+{
+    engine_socket_enter(engine);
+    bool is_unused = shim_socket_drop_last_use(sock);
+
+    if (is_unused && atomic_load(&sock->phase) <= SHIM_ORPHAN) {
+        if (shim_pair_is_held(sock->cookie, sock->pair_fd))
+            atomic_store(&sock->phase, SHIM_ORPHAN);
+        else
+            shim_linger_begin(sock);
+    }
+    bool is_over = is_unused && shim_socket_claim(sock);
+
+    engine_socket_leave(engine); /* sessions that end in here take the socket apart */
+    if (is_over)
+        finish(sock);
+}
+
+void shim_linger_abandon(struct shim_socket *sock)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+
+    if (engine != NULL)
+        abandon_started(sock, engine);
+    else if (shim_socket_drop_last_use(sock))
+        finish(sock);
+}
+
+void shim_linger_sweep(void)
+{
+    uint32_t skip_count = 0;
+    struct shim_socket *sock;
+
+    while ((sock = shim_socket_pin(SHIM_ORPHAN, &skip_count)) != NULL)
+        shim_socket_release(sock); /* looks anew whether somebody holds it */
+}
+
+/* The sessions hold nothing that must arrive: no need to wait for the peers' goodbye. */
+static void hurry(struct shim_socket *sock, struct engine_socket *engine)
+{
+    engine_socket_enter(engine);
+    for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next)
+        if (!peer->is_closed && rudp_session_is_flushed(peer->session))
+            rudp_session_abort(engine_socket_endpoint(engine), peer->session, engine_now_us());
+    engine_socket_leave(engine);
+}
+
+bool shim_linger_wait_for_port(uint16_t port)
+{
+    uint64_t deadline_us = engine_now_us() + shim_process_settings()->config.linger_us;
+    uint32_t seen_end_count = atomic_load(&end_count);
+    uint32_t skip_count = 0;
+    bool found = false;
+    struct shim_socket *sock;
+
+    shim_linger_sweep();
+    while ((sock = shim_socket_pin(SHIM_LINGER, &skip_count)) != NULL) {
+        struct engine_socket *engine = shim_socket_engine(sock);
+
+        if (engine != NULL && sock->local.port == port) {
+            found = true;
+            hurry(sock, engine);
+        }
+        shim_socket_release(sock);
+    }
+    while (found && atomic_load(&end_count) == seen_end_count) {
+        uint64_t now_us = engine_now_us();
+
+        if (now_us >= deadline_us)
+            return false;
+        engine_sys_futex_wait(&end_count, seen_end_count, deadline_us - now_us);
+    }
+    return found || atomic_load(&end_count) != seen_end_count;
+}
+
+struct exit_list {
+    struct shim_socket *sockets[EXIT_BATCH_COUNT];
+    size_t count;
+    size_t skip_count;
+    size_t seen_count;
+};
+
+static void collect(void *context, struct shim_socket *sock)
+{
+    struct exit_list *list = context;
+
+    if (shim_socket_engine(sock) == NULL || atomic_load(&sock->phase) == SHIM_FINISHED)
+        return;
+    if (list->seen_count++ < list->skip_count || list->count == EXIT_BATCH_COUNT)
+        return;
+    shim_socket_use(sock); /* for good: the process ends */
+    list->sockets[list->count++] = sock;
+}
+
+static void flush_one(struct shim_socket *sock, uint64_t deadline_us)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+
+    engine_socket_enter(engine);
+    shim_drain(sock);
+    engine_socket_leave(engine);
+    (void)engine_socket_flush(engine, sub_floor_u64(deadline_us, engine_now_us()));
+}
+
+static void say_goodbye(struct shim_socket *sock)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+
+    engine_socket_enter(engine);
+    rudp_endpoint_set_accepting(engine_socket_endpoint(engine), false);
+    for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next)
+        if (!peer->is_closed)
+            rudp_session_close(engine_socket_endpoint(engine), peer->session, engine_now_us());
+    engine_socket_leave(engine);
+}
+
+void shim_linger_flush_all(void)
+{
+    uint64_t deadline_us = engine_now_us() + shim_process_settings()->config.linger_us;
+    struct exit_list list = {.skip_count = 0};
+
+    do {
+        list.skip_count += list.count;
+        list.count = 0;
+        list.seen_count = 0;
+        shim_socket_each(collect, &list);
+        for (size_t index = 0; index < list.count; index++)
+            flush_one(list.sockets[index], deadline_us);
+        for (size_t index = 0; index < list.count; index++)
+            say_goodbye(list.sockets[index]);
+    } while (list.count == EXIT_BATCH_COUNT);
+}

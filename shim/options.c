@@ -1,0 +1,272 @@
+#define _GNU_SOURCE
+#include "shim/options.h"
+
+#include "shim/control.h"
+#include "shim/deliver.h"
+#include "shim/peers.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+#include "shim/receive.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/ioctl.h>
+
+/* Options whose state is kept here, as bits of wanted_controls. */
+struct shadow {
+    int level;
+    int option;
+    uint32_t bit;
+    uint32_t excludes; /* setting it clears these */
+};
+
+static const struct shadow shadows[] = {
+    {SOL_SOCKET, SO_TIMESTAMP, SHIM_CONTROL_TIMESTAMP, SHIM_CONTROL_TIMES},
+    {SOL_SOCKET, SO_TIMESTAMPNS, SHIM_CONTROL_TIMESTAMPNS, SHIM_CONTROL_TIMES},
+    {IPPROTO_IP, IP_PKTINFO, SHIM_CONTROL_PKTINFO, 0},
+    {IPPROTO_IP, IP_RECVTTL, SHIM_CONTROL_TTL, 0},
+    {IPPROTO_IP, IP_RECVTOS, SHIM_CONTROL_TOS, 0},
+    {IPPROTO_IPV6, IPV6_RECVPKTINFO, SHIM_CONTROL_PKTINFO6, 0},
+    {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, SHIM_CONTROL_HOPLIMIT, 0},
+    {IPPROTO_IPV6, IPV6_RECVTCLASS, SHIM_CONTROL_TCLASS, 0},
+};
+
+static const struct shadow *find_shadow(const struct shim_socket *sock, int level, int option)
+{
+    if (level == IPPROTO_IPV6 && sock->family != AF_INET6)
+        return NULL;
+    for (size_t index = 0; index < sizeof shadows / sizeof *shadows; index++)
+        if (shadows[index].level == level && shadows[index].option == option)
+            return &shadows[index];
+    return NULL;
+}
+
+static int fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+static int give_int(int result, void *value, socklen_t *value_bytes)
+{
+    if (value == NULL || value_bytes == NULL)
+        return fail(EFAULT);
+    if (*value_bytes > INT32_MAX)
+        return fail(EINVAL);
+    *value_bytes = (socklen_t)min_u64(*value_bytes, sizeof result);
+    memcpy(value, &result, *value_bytes);
+    return 0;
+}
+
+/* --- getsockopt ---------------------------------------------------------------------------------
+ */
+
+static int take_error(struct shim_socket *sock)
+{
+    int error = 0;
+    socklen_t bytes = sizeof error;
+    struct engine_socket *engine = shim_socket_engine(sock);
+    bool token_sent;
+
+    if (RAW_CALL(SYS_getsockopt, sock->wire_fd, SOL_SOCKET, SO_ERROR, raw_pointer(&error),
+                 raw_pointer(&bytes)) < 0)
+        error = 0;
+    if (engine == NULL)
+        return error;
+    engine_socket_enter(engine);
+    if (error != 0 && sock->is_connected) {
+        shim_deliver_wire_error(sock, error);
+        error = 0;
+    }
+    if (error == 0)
+        error = shim_failure_take(sock, NULL, &token_sent);
+    engine_socket_leave(engine);
+    return error;
+}
+
+int shim_getsockopt(struct shim_socket *sock, int level, int option, void *value,
+                    socklen_t *value_bytes)
+{
+    const struct shadow *shadow = find_shadow(sock, level, option);
+    int shown = atomic_load(&sock->receive_buffer_shown);
+
+    if (shadow != NULL)
+        return give_int((atomic_load(&sock->wanted_controls) & shadow->bit) != 0, value,
+                        value_bytes);
+    if (level == IPPROTO_IP && option == IP_RECVERR)
+        return give_int(atomic_load(&sock->wants_errors), value, value_bytes);
+    if (level == IPPROTO_IPV6 && option == IPV6_RECVERR && sock->family == AF_INET6)
+        return give_int(atomic_load(&sock->wants_errors6), value, value_bytes);
+    if (level == SOL_SOCKET && option == SO_RCVBUF && shown != 0)
+        return give_int(shown, value, value_bytes);
+    if (level == SOL_SOCKET && option == SO_ERROR)
+        return give_int(take_error(sock), value, value_bytes);
+    return real.getsockopt(sock->wire_fd, level, option, value, value_bytes);
+}
+
+/* --- setsockopt ---------------------------------------------------------------------------------
+ */
+
+/* Reads a flag as the kernel does on that level: one byte will do for IPPROTO_IP. */
+static int read_flag(int level, const void *value, socklen_t value_bytes, bool *flag)
+{
+    int number = 0;
+    uint8_t byte;
+
+    if (value == NULL)
+        return EFAULT;
+    if (value_bytes >= sizeof number) {
+        memcpy(&number, value, sizeof number);
+    } else if (level == IPPROTO_IP && value_bytes >= sizeof byte) {
+        memcpy(&byte, value, sizeof byte);
+        number = byte;
+    } else {
+        return EINVAL;
+    }
+    *flag = number != 0;
+    return 0;
+}
+
+static int set_shadow(struct shim_socket *sock, const struct shadow *shadow, const void *value,
+                      socklen_t value_bytes)
+{
+    bool is_on;
+    int error = read_flag(shadow->level, value, value_bytes, &is_on);
+
+    if (error != 0)
+        return fail(error);
+    uint32_t before = atomic_load(&sock->wanted_controls);
+    uint32_t after;
+
+    do {
+        after = (before & ~shadow->excludes & ~shadow->bit) | (is_on ? shadow->bit : 0);
+    } while (!atomic_compare_exchange_weak(&sock->wanted_controls, &before, after));
+
+    struct engine_socket *engine = shim_socket_engine(sock);
+
+    if (engine != NULL) {
+        engine_socket_enter(engine);
+        shim_deliver_choose_frame(sock);
+        engine_socket_leave(engine);
+    }
+    return 0;
+}
+
+static int set_wants_errors(struct shim_socket *sock, int level, const void *value,
+                            socklen_t value_bytes)
+{
+    bool is_on;
+    int error = read_flag(level, value, value_bytes, &is_on);
+
+    if (error != 0)
+        return fail(error);
+    atomic_store(level == IPPROTO_IP ? &sock->wants_errors : &sock->wants_errors6, is_on);
+    return 0;
+}
+
+/* The wire keeps the engine's larger buffer; what the program asked for is tried on another socket,
+ * whose answer it gets to see. */
+static int set_receive_buffer(struct shim_socket *sock, int option, const void *value,
+                              socklen_t value_bytes)
+{
+    int shown = 0;
+    socklen_t bytes = sizeof shown;
+    long fd = RAW_CALL(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return (int)real_result(fd);
+    long result = RAW_CALL(SYS_setsockopt, fd, SOL_SOCKET, option, raw_pointer(value), value_bytes);
+
+    if (result == 0)
+        result = RAW_CALL(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVBUF, raw_pointer(&shown),
+                          raw_pointer(&bytes));
+    (void)RAW_CALL(SYS_close, fd);
+    if (result == 0)
+        atomic_store(&sock->receive_buffer_shown, shown);
+    return (int)real_result(result);
+}
+
+static int set_socket_level(struct shim_socket *sock, int fd, int option, const void *value,
+                            socklen_t value_bytes)
+{
+    bool is_started = atomic_load(&sock->engine) != NULL;
+
+    switch (option) {
+    case SO_RCVTIMEO:
+    case SO_SNDTIMEO: /* the waiting is done on the pair; the wire remembers for getsockopt */
+        if (real.setsockopt(fd, SOL_SOCKET, option, value, value_bytes) < 0)
+            return -1;
+        break;
+    case SO_RCVBUF:
+    case SO_RCVBUFFORCE:
+        if (is_started)
+            return set_receive_buffer(sock, option, value, value_bytes);
+        break;
+    case SO_BINDTODEVICE:
+    case SO_BINDTOIFINDEX:
+    case SO_MARK:
+        atomic_store(&sock->steers_routes, true);
+        break;
+    }
+    return real.setsockopt(sock->wire_fd, SOL_SOCKET, option, value, value_bytes);
+}
+
+int shim_setsockopt(struct shim_socket *sock, int fd, int level, int option, const void *value,
+                    socklen_t value_bytes)
+{
+    const struct shadow *shadow = find_shadow(sock, level, option);
+
+    if (shadow != NULL)
+        return set_shadow(sock, shadow, value, value_bytes);
+    if (level == SOL_SOCKET)
+        return set_socket_level(sock, fd, option, value, value_bytes);
+    if ((level == IPPROTO_IP && option == IP_RECVERR) ||
+        (level == IPPROTO_IPV6 && option == IPV6_RECVERR && sock->family == AF_INET6))
+        return set_wants_errors(sock, level, value, value_bytes);
+    if (level == IPPROTO_UDP && (option == UDP_SEGMENT || option == UDP_GRO))
+        return fail(ENOPROTOOPT); /* programs that ask for offload can do without */
+    if ((level == IPPROTO_IP && option == IP_UNICAST_IF) ||
+        (level == IPPROTO_IPV6 && option == IPV6_UNICAST_IF))
+        atomic_store(&sock->steers_routes, true);
+    return real.setsockopt(sock->wire_fd, level, option, value, value_bytes);
+}
+
+/* --- ioctl --------------------------------------------------------------------------------------
+ */
+
+static int give_next_bytes(struct shim_socket *sock, int fd, void *argument)
+{
+    int bytes = shim_receive_next_bytes(sock, fd);
+
+    if (bytes < 0)
+        return -1;
+    if (argument == NULL)
+        return fail(EFAULT);
+    memcpy(argument, &bytes, sizeof bytes);
+    return 0;
+}
+
+int shim_ioctl(struct shim_socket *sock, int fd, unsigned long request, void *argument)
+{
+    switch (request) {
+    case FIONREAD:
+        return give_next_bytes(sock, fd, argument);
+    case FIONBIO: /* the wire follows, for plain sends */
+        if (real.ioctl(fd, request, argument) < 0)
+            return -1;
+        return real.ioctl(sock->wire_fd, request, argument);
+    case FIOCLEX:
+    case FIONCLEX:
+    case FIOASYNC:
+    case FIOSETOWN:
+    case FIOGETOWN:
+    case SIOCSPGRP:
+    case SIOCGPGRP:
+        return real.ioctl(fd, request, argument);
+    default:
+        return real.ioctl(sock->wire_fd, request, argument);
+    }
+}

@@ -1,0 +1,45 @@
+/* peers.h - the sessions of one socket as the shim keeps them, and the errors they leave behind.
+ * Everything here is entered (socket.h). */
+#ifndef RUDP_SHIM_PEERS_H
+#define RUDP_SHIM_PEERS_H
+
+#include "shim/socket.h"
+
+/* One session, from open or OPENED until it is released. Its session's tag points here. */
+struct shim_peer {
+    struct rudp_session *session;
+    struct shim_peer *next;
+    struct shim_peer *previous;
+    struct shim_peer *ready_next;
+    bool is_ready;  /* in the socket's ready list */
+    bool is_full;   /* a send was refused and WRITABLE is awaited */
+    bool is_opener; /* this side opened it */
+    bool is_closed; /* CLOSED was seen: released when its last message is delivered */
+};
+
+/* NULL: no memory. */
+struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *session,
+                                bool is_opener);
+struct shim_peer *shim_peer_of(const struct rudp_session *session);
+
+/* Releases the session, which is closed, and frees the peer. */
+void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
+                      struct shim_peer *peer);
+
+/* The list of sessions with messages to deliver, each once, first come first served. */
+void shim_peer_push_ready(struct shim_socket *sock, struct shim_peer *peer);
+struct shim_peer *shim_peer_pop_ready(struct shim_socket *sock);
+
+/* Remembers that messages to peer were lost. wants_token: readers and pollers shall learn of it
+ * too, not only the next send. The oldest of too many is forgotten, with a log line. */
+void shim_failure_add(struct shim_socket *sock, const struct rudp_address *peer, int error,
+                      bool wants_token);
+
+/* The error of peer (NULL: any that has a token), which is thereby reported; 0: none.
+ * *token_sent says whether its token may still be in the pair. */
+int shim_failure_take(struct shim_socket *sock, const struct rudp_address *peer, bool *token_sent);
+
+/* Writes the tokens that are owed, as far as the pair has room. */
+void shim_failure_send_tokens(struct shim_socket *sock);
+
+#endif

@@ -1,0 +1,115 @@
+#define _GNU_SOURCE
+#include "shim/process.h"
+
+#include "engine/engine.h"
+#include "shim/fd_table.h"
+#include "shim/linger.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+#include "shim/socket.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define ENGINE_FD_COUNT_MAX 8u
+
+static struct shim_settings settings;
+static atomic_bool is_ready;
+static _Atomic pid_t table_pid; /* whose memory this is; 0: no socket was made yet */
+static atomic_bool is_flushed;
+static int engine_fds[ENGINE_FD_COUNT_MAX];
+static size_t engine_fd_count;
+
+bool shim_process_is_ready(void)
+{
+    return atomic_load_explicit(&is_ready, memory_order_acquire);
+}
+
+const struct shim_settings *shim_process_settings(void)
+{
+    return &settings;
+}
+
+pid_t shim_process_pid(void)
+{
+    return (pid_t)RAW_CALL(SYS_getpid);
+}
+
+bool shim_process_is_guest(void)
+{
+    pid_t owner = atomic_load(&table_pid);
+
+    return owner != 0 && owner != shim_process_pid();
+}
+
+static void unmark_engine(void)
+{
+    for (size_t index = 0; index < engine_fd_count; index++)
+        fd_table_set_private(engine_fds[index], false);
+    engine_fd_count = 0;
+}
+
+static void after_fork_child(void)
+{
+    atomic_store(&table_pid, shim_process_pid());
+    unmark_engine(); /* the child's engine, if it gets one, has others */
+    shim_socket_after_fork_child();
+}
+
+void shim_process_use(void)
+{
+    pid_t expected = 0;
+
+    if (atomic_compare_exchange_strong(&table_pid, &expected, shim_process_pid()))
+        (void)pthread_atfork(shim_socket_before_fork, shim_socket_after_fork_parent,
+                             after_fork_child);
+}
+
+void shim_process_protect_engine(void)
+{
+    if (engine_fd_count > 0)
+        return;
+    engine_fd_count = engine_descriptors(engine_fds, ENGINE_FD_COUNT_MAX);
+    for (size_t index = 0; index < engine_fd_count; index++)
+        fd_table_set_private(engine_fds[index], true);
+}
+
+void shim_process_flush(void)
+{
+    if (atomic_load(&table_pid) == 0 || shim_process_is_guest())
+        return;
+    if (!atomic_exchange(&is_flushed, true))
+        shim_linger_flush_all();
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+__attribute__((constructor)) static void begin(int argument_count, char **arguments,
+                                               char **environment)
+{
+    static char error[SHIM_ERROR_BYTES_MAX];
+    const char *program = argument_count > 0 && arguments[0] != NULL ? arguments[0] : "";
+
+    real_resolve();
+    if (shim_environment_parse((const char *const *)environment, &settings, error, sizeof error) !=
+        RUDP_OK) {
+        shim_log_fatal(error);
+        for (;;) /* before main, and before anything that exit would have to clean up */
+            (void)RAW_CALL(SYS_exit_group, EX_CONFIG);
+    }
+    shim_log_set(settings.log_level, base_name(program), settings.log_path);
+    engine_set_memory_max(settings.memory_bytes_max);
+    atomic_store_explicit(&is_ready, true, memory_order_release);
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    shim_process_flush();
+}

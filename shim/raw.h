@@ -1,0 +1,62 @@
+/* raw.h - a system call without libc between.
+ *
+ * Used where libc must not be in the way: inside a socket's lock (libc's calls are cancellation
+ * points) and before the calls behind our hooks are resolved. Returns a negative errno; errno
+ * itself stays as it is. */
+#ifndef RUDP_SHIM_RAW_H
+#define RUDP_SHIM_RAW_H
+
+#include <stdint.h>
+#include <sys/syscall.h>
+
+static inline long raw_call6(long number, long a, long b, long c, long d, long e, long f)
+{
+#if defined(__x86_64__)
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+
+    __asm__ volatile("svc 0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory");
+    return x0;
+#else
+#error "the shim needs this machine's system call instruction"
+#endif
+}
+
+static inline long raw_pointer(const volatile void *pointer)
+{
+    return (long)(uintptr_t)pointer;
+}
+
+#define RAW_CALL_PICK(a, b, c, d, e, f, g, chosen, ...) chosen
+#define RAW_CALL(...)                                                                              \
+    RAW_CALL_PICK(__VA_ARGS__, RAW_CALL_6, RAW_CALL_5, RAW_CALL_4, RAW_CALL_3, RAW_CALL_2,         \
+                  RAW_CALL_1, RAW_CALL_0)                                                          \
+    (__VA_ARGS__)
+#define RAW_CALL_0(n)                raw_call6(n, 0, 0, 0, 0, 0, 0)
+#define RAW_CALL_1(n, a)             raw_call6(n, a, 0, 0, 0, 0, 0)
+#define RAW_CALL_2(n, a, b)          raw_call6(n, a, b, 0, 0, 0, 0)
+#define RAW_CALL_3(n, a, b, c)       raw_call6(n, a, b, c, 0, 0, 0)
+#define RAW_CALL_4(n, a, b, c, d)    raw_call6(n, a, b, c, d, 0, 0)
+#define RAW_CALL_5(n, a, b, c, d, e) raw_call6(n, a, b, c, d, e, 0)
+#define RAW_CALL_6                   raw_call6
+
+#endif

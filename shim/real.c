@@ -1,0 +1,187 @@
+#define _GNU_SOURCE
+#include "shim/real.h"
+
+#include "shim/raw.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+long real_result(long raw_result)
+{
+    if (raw_result >= 0)
+        return raw_result;
+    errno = (int)-raw_result;
+    return -1;
+}
+
+#if defined(SHIM_LINKED_IN)
+
+/* The hooks are linked under their C names: the plain names are libc's, or a sanitizer's. */
+struct real real = {
+#define X(name, result, parameters) .name = (result(*) parameters)(void *)name,
+#define ALIAS(name, target)
+    SHIM_SURFACE_MAP(X, ALIAS)
+#undef ALIAS
+#undef X
+};
+
+void real_resolve(void)
+{
+}
+
+#else
+
+#define P(pointer) raw_pointer(pointer)
+
+/* RAW(name, result, parameters, system call): the entry used until real_resolve. */
+#define RAW(name, result, parameters, ...)                                                         \
+    static result raw_##name parameters                                                            \
+    {                                                                                              \
+        return (result)real_result(RAW_CALL(__VA_ARGS__));                                         \
+    }
+
+RAW(socket, int, (int domain, int type, int protocol), SYS_socket, domain, type, protocol)
+RAW(bind, int, (int fd, const struct sockaddr *addr, socklen_t bytes), SYS_bind, fd, P(addr), bytes)
+RAW(connect, int, (int fd, const struct sockaddr *addr, socklen_t bytes), SYS_connect, fd, P(addr),
+    bytes)
+RAW(shutdown, int, (int fd, int how), SYS_shutdown, fd, how)
+RAW(getsockname, int, (int fd, struct sockaddr *addr, socklen_t *bytes), SYS_getsockname, fd,
+    P(addr), P(bytes))
+RAW(getpeername, int, (int fd, struct sockaddr *addr, socklen_t *bytes), SYS_getpeername, fd,
+    P(addr), P(bytes))
+RAW(getsockopt, int, (int fd, int level, int option, void *value, socklen_t *bytes), SYS_getsockopt,
+    fd, level, option, P(value), P(bytes))
+RAW(setsockopt, int, (int fd, int level, int option, const void *value, socklen_t bytes),
+    SYS_setsockopt, fd, level, option, P(value), bytes)
+RAW(send, ssize_t, (int fd, const void *data, size_t bytes, int flags), SYS_sendto, fd, P(data),
+    (long)bytes, flags, 0, 0)
+RAW(sendto, ssize_t,
+    (int fd, const void *data, size_t bytes, int flags, const struct sockaddr *addr,
+     socklen_t addr_bytes),
+    SYS_sendto, fd, P(data), (long)bytes, flags, P(addr), addr_bytes)
+RAW(sendmsg, ssize_t, (int fd, const struct msghdr *message, int flags), SYS_sendmsg, fd,
+    P(message), flags)
+RAW(sendmmsg, int, (int fd, struct mmsghdr *messages, unsigned int count, int flags), SYS_sendmmsg,
+    fd, P(messages), count, flags)
+RAW(write, ssize_t, (int fd, const void *data, size_t bytes), SYS_write, fd, P(data), (long)bytes)
+RAW(writev, ssize_t, (int fd, const struct iovec *parts, int count), SYS_writev, fd, P(parts),
+    count)
+RAW(recv, ssize_t, (int fd, void *buffer, size_t bytes, int flags), SYS_recvfrom, fd, P(buffer),
+    (long)bytes, flags, 0, 0)
+RAW(recvfrom, ssize_t,
+    (int fd, void *buffer, size_t bytes, int flags, struct sockaddr *addr, socklen_t *addr_bytes),
+    SYS_recvfrom, fd, P(buffer), (long)bytes, flags, P(addr), P(addr_bytes))
+RAW(recvmsg, ssize_t, (int fd, struct msghdr *message, int flags), SYS_recvmsg, fd, P(message),
+    flags)
+RAW(recvmmsg, int,
+    (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout),
+    SYS_recvmmsg, fd, P(messages), count, flags, P(timeout))
+RAW(read, ssize_t, (int fd, void *buffer, size_t bytes), SYS_read, fd, P(buffer), (long)bytes)
+RAW(readv, ssize_t, (int fd, const struct iovec *parts, int count), SYS_readv, fd, P(parts), count)
+RAW(close, int, (int fd), SYS_close, fd)
+RAW(close_range, int, (unsigned int first, unsigned int last, int flags), SYS_close_range, first,
+    last, flags)
+RAW(dup, int, (int fd), SYS_dup, fd)
+RAW(dup3, int, (int fd, int target, int flags), SYS_dup3, fd, target, flags)
+
+static ssize_t raw___read_chk(int fd, void *buffer, size_t bytes, size_t buffer_bytes)
+{
+    return raw_read(fd, buffer, bytes < buffer_bytes ? bytes : buffer_bytes);
+}
+
+static ssize_t raw___recv_chk(int fd, void *buffer, size_t bytes, size_t buffer_bytes, int flags)
+{
+    return raw_recv(fd, buffer, bytes < buffer_bytes ? bytes : buffer_bytes, flags);
+}
+
+static ssize_t raw___recvfrom_chk(int fd, void *buffer, size_t bytes, size_t buffer_bytes,
+                                  int flags, struct sockaddr *addr, socklen_t *addr_bytes)
+{
+    return raw_recvfrom(fd, buffer, bytes < buffer_bytes ? bytes : buffer_bytes, flags, addr,
+                        addr_bytes);
+}
+
+static void raw_closefrom(int first)
+{
+    (void)RAW_CALL(SYS_close_range, first, INT32_MAX, 0);
+}
+
+static int raw_dup2(int fd, int target)
+{
+    if (fd != target)
+        return raw_dup3(fd, target, 0);
+    /* dup3 refuses equal numbers; dup2 only asks whether the number is open. */
+    return (int)real_result(RAW_CALL(SYS_fcntl, fd, F_GETFD)) < 0 ? -1 : fd;
+}
+
+static int raw_ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, request);
+    long argument = va_arg(arguments, long);
+    va_end(arguments);
+    return (int)real_result(RAW_CALL(SYS_ioctl, fd, (long)request, argument));
+}
+
+static int raw_fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, command);
+    long argument = va_arg(arguments, long);
+    va_end(arguments);
+    return (int)real_result(RAW_CALL(SYS_fcntl, fd, command, argument));
+}
+
+static long raw_syscall(long number, ...)
+{
+    va_list arguments;
+    long a[6];
+
+    va_start(arguments, number);
+    for (size_t index = 0; index < 6; index++)
+        a[index] = va_arg(arguments, long);
+    va_end(arguments);
+    return real_result(RAW_CALL(number, a[0], a[1], a[2], a[3], a[4], a[5]));
+}
+
+/* Nothing to flush exists this early, in libc neither. */
+static void raw__exit(int status)
+{
+    for (;;)
+        (void)RAW_CALL(SYS_exit_group, status);
+}
+
+#define raw_fcntl64                 raw_fcntl
+#define raw_exit                    raw__exit
+#define raw__Exit                   raw__exit
+#define raw_quick_exit              raw__exit
+
+struct real real = {
+#define X(name, result, parameters) .name = raw_##name,
+#define ALIAS(name, target)
+    SHIM_SURFACE_MAP(X, ALIAS)
+#undef ALIAS
+#undef X
+};
+
+void real_resolve(void)
+{
+#define X(name, result, parameters)                                                                \
+    do {                                                                                           \
+        void *found = dlsym(RTLD_NEXT, #name);                                                     \
+        if (found != NULL)                                                                         \
+            memcpy(&real.name, &found, sizeof found);                                              \
+    } while (0);
+#define ALIAS(name, target)
+    SHIM_SURFACE_MAP(X, ALIAS)
+#undef ALIAS
+#undef X
+}
+
+#endif

@@ -1,0 +1,241 @@
+#define _GNU_SOURCE
+#include "shim/receive.h"
+
+#include "shim/control.h"
+#include "shim/peers.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+
+#define PART_COUNT_SMALL 16u
+#define SHIFT_BYTES      512u
+
+/* One call. The program's buffer is the middle of three parts: a header is expected before it, or
+ * room for one is left behind it, so that either kind of datagram is read whole whatever was
+ * expected, and only has to be shifted. */
+struct incoming {
+    struct iovec *parts; /* first or last is edge, the others are the program's */
+    size_t part_count;
+    size_t room_bytes; /* of the program's parts */
+    uint8_t edge[SHIM_PAIR_HEADER_BYTES];
+    bool is_bare_expected;
+    struct shim_pair_header header; /* if is_framed */
+    bool is_framed;
+    size_t payload_bytes; /* of the datagram, however much was read of it */
+};
+
+static ssize_t fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+/* Copies between a flat buffer and the read parts, seen as one stretch of bytes. */
+static size_t copy_parts(const struct incoming *in, size_t offset, uint8_t *flat, size_t bytes,
+                         bool is_read)
+{
+    size_t done_bytes = 0;
+
+    for (size_t index = 0; index < in->part_count && done_bytes < bytes; index++) {
+        const struct iovec *part = &in->parts[index];
+
+        if (offset >= part->iov_len) {
+            offset -= part->iov_len;
+            continue;
+        }
+        size_t step = (size_t)min_u64(part->iov_len - offset, bytes - done_bytes);
+        uint8_t *place = (uint8_t *)part->iov_base + offset;
+
+        memcpy(is_read ? flat + done_bytes : place, is_read ? place : flat + done_bytes, step);
+        done_bytes += step;
+        offset = 0;
+    }
+    return done_bytes;
+}
+
+/* The data lies a header's length away from where the program wants it. */
+static void shift(const struct incoming *in, size_t from, size_t to, size_t bytes)
+{
+    uint8_t window[SHIFT_BYTES];
+
+    for (size_t done = 0; done < bytes;) {
+        size_t step = (size_t)min_u64(bytes - done, sizeof window);
+        size_t at = from > to ? done : bytes - done - step; /* upwards from the end */
+
+        (void)copy_parts(in, from + at, window, step, true);
+        (void)copy_parts(in, to + at, window, step, false);
+        done += step;
+    }
+}
+
+static void settle(struct incoming *in, const struct shim_socket *sock, size_t bytes)
+{
+    uint8_t start[SHIM_PAIR_HEADER_BYTES];
+    size_t start_bytes = copy_parts(in, 0, start, min_u64(bytes, sizeof start), true);
+    size_t program_at = in->is_bare_expected ? 0 : sizeof in->edge;
+
+    in->is_framed = shim_pair_parse(&in->header, sock->cookie, start, start_bytes);
+    in->payload_bytes = in->is_framed ? bytes - sizeof in->header : bytes;
+    size_t data_at = in->is_framed ? sizeof in->header : 0;
+
+    if (data_at != program_at)
+        shift(in, data_at, program_at, (size_t)min_u64(in->payload_bytes, in->room_bytes));
+}
+
+/* --- Errors -------------------------------------------------------------------------------------
+ */
+
+/* The error a token stands for, if it was not reported yet. */
+static int take_error(struct shim_socket *sock, const struct shim_pair_header *token)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+    bool token_sent;
+
+    if (engine == NULL)
+        return token->error;
+    engine_socket_enter(engine);
+    int error = shim_failure_take(sock, &token->peer, &token_sent);
+
+    engine_socket_leave(engine);
+    return error;
+}
+
+void shim_receive_keep_error(struct shim_socket *sock, int error)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+
+    if (engine == NULL)
+        return;
+    engine_socket_enter(engine);
+    shim_failure_add(sock, &sock->peer, error, true);
+    engine_socket_leave(engine);
+}
+
+/* A token that a peek found stays in the queue: once its error is reported, it must go. */
+static void consume_token(int fd)
+{
+    uint8_t nothing;
+
+    (void)RAW_CALL(SYS_recvfrom, fd, raw_pointer(&nothing), 0, MSG_DONTWAIT, 0, 0);
+}
+
+/* --- Results ------------------------------------------------------------------------------------
+ */
+
+/* Bare datagrams come from whom the socket is connected to. */
+static socklen_t bare_source(const struct shim_socket *sock, struct sockaddr_storage *addr)
+{
+    socklen_t bytes = sizeof *addr;
+    long result = RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(addr), raw_pointer(&bytes));
+
+    return result < 0 ? 0 : bytes;
+}
+
+static void write_name(const struct shim_socket *sock, const struct incoming *in,
+                       struct msghdr *message)
+{
+    struct sockaddr_storage addr;
+    socklen_t bytes;
+
+    if (message->msg_name == NULL)
+        return;
+    bytes = in->is_framed ? engine_address_to_sockaddr(&in->header.peer, sock->family, &addr)
+                          : bare_source(sock, &addr);
+    memcpy(message->msg_name, &addr, (size_t)min_u64(bytes, message->msg_namelen));
+    message->msg_namelen = bytes; /* the whole length, also when it was cut */
+}
+
+static ssize_t report(const struct shim_socket *sock, const struct incoming *in,
+                      struct msghdr *message, int flags)
+{
+    bool is_cut = in->payload_bytes > in->room_bytes;
+
+    write_name(sock, in, message);
+    message->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (is_cut ? MSG_TRUNC : 0);
+    message->msg_flags |= shim_control_write(message, atomic_load(&sock->wanted_controls),
+                                             sock->family, in->is_framed ? &in->header : NULL);
+    return (ssize_t)(is_cut && (flags & MSG_TRUNC) == 0 ? in->room_bytes : in->payload_bytes);
+}
+
+static void arrange(struct incoming *in, const struct shim_socket *sock,
+                    const struct msghdr *message)
+{
+    struct iovec edge = {in->edge, sizeof in->edge};
+
+    in->is_bare_expected = atomic_load_explicit(&sock->is_bare, memory_order_relaxed);
+    in->part_count = message->msg_iovlen + 1;
+    in->room_bytes = 0;
+    for (size_t index = 0; index < message->msg_iovlen; index++)
+        in->room_bytes += message->msg_iov[index].iov_len;
+    if (message->msg_iovlen > 0)
+        memcpy(in->parts + (in->is_bare_expected ? 0 : 1), message->msg_iov,
+               message->msg_iovlen * sizeof edge);
+    in->parts[in->is_bare_expected ? message->msg_iovlen : 0] = edge;
+}
+
+static ssize_t receive(struct shim_socket *sock, int fd, struct incoming *in,
+                       struct msghdr *message, int flags)
+{
+    for (;;) {
+        arrange(in, sock, message);
+        struct msghdr native = {.msg_iov = in->parts, .msg_iovlen = in->part_count};
+        ssize_t bytes = real.recvmsg(fd, &native, (flags & ~MSG_OOB) | MSG_TRUNC);
+
+        if (bytes < 0)
+            return bytes;
+        settle(in, sock, (size_t)bytes);
+        if (!in->is_framed || in->header.type != SHIM_PAIR_ERROR)
+            return report(sock, in, message, flags);
+
+        int error = take_error(sock, &in->header);
+
+        if ((flags & MSG_PEEK) != 0)
+            consume_token(fd);
+        if (error != 0)
+            return fail(error);
+    }
+}
+
+/* Its own frame: 16 KiB of stack that few calls need. */
+__attribute__((noinline)) static ssize_t receive_many_parts(struct shim_socket *sock, int fd,
+                                                            struct msghdr *message, int flags)
+{
+    struct iovec parts[IOV_MAX];
+    struct incoming in = {.parts = parts};
+
+    return receive(sock, fd, &in, message, flags);
+}
+
+ssize_t shim_receive(struct shim_socket *sock, int fd, struct msghdr *message, int flags)
+{
+    struct iovec parts[PART_COUNT_SMALL];
+    struct incoming in = {.parts = parts};
+
+    if ((flags & MSG_ERRQUEUE) != 0)
+        return real.recvmsg(sock->wire_fd, message, flags);
+    if (message->msg_iovlen >= IOV_MAX) /* one part is ours */
+        return fail(EMSGSIZE);
+    return message->msg_iovlen < PART_COUNT_SMALL ? receive(sock, fd, &in, message, flags)
+                                                  : receive_many_parts(sock, fd, message, flags);
+}
+
+int shim_receive_next_bytes(const struct shim_socket *sock, int fd)
+{
+    struct shim_pair_header header;
+    uint8_t start[SHIM_PAIR_HEADER_BYTES];
+    int bytes = 0;
+    long result = RAW_CALL(SYS_ioctl, fd, FIONREAD, raw_pointer(&bytes));
+
+    if (result < 0)
+        return (int)real_result(result);
+    long start_bytes =
+        RAW_CALL(SYS_recvfrom, fd, raw_pointer(start), sizeof start, MSG_PEEK | MSG_DONTWAIT, 0, 0);
+    bool is_framed =
+        start_bytes >= 0 && shim_pair_parse(&header, sock->cookie, start, (size_t)start_bytes);
+
+    return is_framed ? bytes - (int)sizeof header : bytes;
+}

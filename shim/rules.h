@@ -1,0 +1,42 @@
+/* rules.h - which conversations are made reliable. Pure: no allocation, no libc but mem*. */
+#ifndef RUDP_SHIM_RULES_H
+#define RUDP_SHIM_RULES_H
+
+#include "core/address.h"
+
+#define SHIM_RULE_COUNT_MAX 64u
+
+enum shim_rule_side {
+    SHIM_RULE_EITHER, /* matches when the local or the remote end does */
+    SHIM_RULE_LOCAL,  /* bind: */
+    SHIM_RULE_REMOTE, /* peer: */
+};
+
+struct shim_rule {
+    enum shim_rule_side side;
+    bool is_plain; /* ! */
+    uint8_t ip[16];
+    uint8_t prefix_bits; /* of ip, IPv4 as IPv4-mapped; 0: any address */
+    uint16_t port_min;
+    uint16_t port_max;
+};
+
+/* All zero: the default, which tags every peer but those on the well-known plain services. */
+struct shim_rules {
+    uint32_t count;
+    struct shim_rule rules[SHIM_RULE_COUNT_MAX];
+};
+
+/* Reads "[!][bind:|peer:]ADDR[/PREFIX][:PORT[-PORT]]", comma separated; ADDR is an IPv4 address, an
+ * IPv6 address in brackets, or * for any. False: not that; rules are unspecified then. */
+bool shim_rules_parse(struct shim_rules *rules, const char *text, size_t bytes);
+
+/* Whether a conversation between these ends is made reliable; the first rule that matches decides.
+ * Broadcast and multicast never are: nobody could acknowledge for a group. */
+bool shim_rules_tag(const struct shim_rules *rules, const struct rudp_address *local,
+                    const struct rudp_address *remote);
+
+/* False for multicast addresses and 255.255.255.255. */
+bool shim_rules_is_unicast(const struct rudp_address *address);
+
+#endif

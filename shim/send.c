@@ -1,0 +1,302 @@
+#define _GNU_SOURCE
+#include "shim/send.h"
+
+#include "shim/control.h"
+#include "shim/drain.h"
+#include "shim/peers.h"
+#include "shim/process.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+
+#define PART_COUNT_SMALL      16u
+#define DATAGRAM_BYTES_MAX_V4 65507u
+
+/* A call's datagram, as far as it can be known before the socket is entered. */
+struct outgoing {
+    const struct msghdr *message;
+    int flags;
+    size_t bytes;
+    bool is_named;              /* else: to whom the socket is connected */
+    struct rudp_address remote; /* if is_named */
+    struct rudp_address local;  /* from a control message */
+    struct rudp_slice *slices;  /* room for the message's parts */
+};
+
+static int fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+static ssize_t send_on_wire(const struct shim_socket *sock, const struct outgoing *out)
+{
+    return real.sendmsg(sock->wire_fd, out->message, out->flags);
+}
+
+/* To the unspecified address means to this machine, as in the kernel. */
+static void resolve_unspecified(struct rudp_address *address)
+{
+    static const uint8_t any[16];
+    static const uint8_t any_v4[16] = {[10] = 0xff, [11] = 0xff};
+
+    if (memcmp(address->ip, any, sizeof any) == 0) {
+        address->ip[15] = 1;
+    } else if (memcmp(address->ip, any_v4, sizeof any_v4) == 0) {
+        address->ip[12] = 127;
+        address->ip[15] = 1;
+    }
+}
+
+/* False: the kernel refuses such a destination, and says best how. */
+static bool read_destination(const struct shim_socket *sock, struct outgoing *out)
+{
+    const struct msghdr *message = out->message;
+
+    out->is_named = message->msg_name != NULL && message->msg_namelen > 0;
+    if (!out->is_named)
+        return true;
+    if (!engine_address_from_sockaddr(&out->remote, message->msg_name, message->msg_namelen))
+        return false;
+    if (sock->family == AF_INET && !engine_address_is_v4(&out->remote))
+        return false;
+    resolve_unspecified(&out->remote);
+    return out->remote.port != 0;
+}
+
+/* The message's length and parts. False: longer than any datagram. */
+static bool read_parts(struct outgoing *out)
+{
+    const struct msghdr *message = out->message;
+
+    for (size_t index = 0; index < message->msg_iovlen; index++) {
+        out->slices[index] = (struct rudp_slice){
+            .data = message->msg_iov[index].iov_base,
+            .bytes = message->msg_iov[index].iov_len,
+        };
+        if (message->msg_iov[index].iov_len > RUDP_MESSAGE_BYTES_MAX)
+            return false;
+        out->bytes += message->msg_iov[index].iov_len;
+        if (out->bytes > RUDP_MESSAGE_BYTES_MAX)
+            return false;
+    }
+    return true;
+}
+
+static bool is_too_long(const struct outgoing *out, const struct rudp_address *remote)
+{
+    return out->bytes >
+           (engine_address_is_v4(remote) ? DATAGRAM_BYTES_MAX_V4 : RUDP_MESSAGE_BYTES_MAX);
+}
+
+/* --- In the process that runs the engine --------------------------------------------------------
+ */
+
+/* A token whose error was just reported would wake readers for nothing. It is the head of the queue
+ * when nothing else waits there; another thread that reads at this moment may have taken it. */
+static void drop_token(const struct shim_socket *sock, int fd)
+{
+    struct shim_pair_header header;
+    long bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(&header), sizeof header,
+                          MSG_PEEK | MSG_DONTWAIT, 0, 0);
+
+    if (bytes == (long)sizeof header && header.cookie == sock->cookie &&
+        header.type == SHIM_PAIR_ERROR)
+        (void)RAW_CALL(SYS_recvfrom, fd, raw_pointer(&header), sizeof header, MSG_DONTWAIT, 0, 0);
+}
+
+/* Before the first packet: so that the session knows its port. A datagram to port 0 binds as a
+ * first send does, and is not sent. */
+static void bind_automatically(struct shim_socket *sock, struct engine_socket *engine)
+{
+    struct sockaddr_storage nowhere = {.ss_family = sock->family};
+    socklen_t bytes =
+        sock->family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+
+    (void)RAW_CALL(SYS_sendto, sock->wire_fd, 0, 0, MSG_DONTWAIT, raw_pointer(&nowhere), bytes);
+    shim_socket_refresh_local(sock);
+    engine_socket_wire_changed(engine);
+}
+
+static enum shim_verdict send_datagram(struct shim_socket *sock, int fd, const struct outgoing *out,
+                                       int *error)
+{
+    struct shim_datagram datagram = {
+        .remote = out->is_named ? out->remote : sock->peer,
+        .local = out->local,
+        .slices = out->slices,
+        .slice_count = out->message->msg_iovlen,
+    };
+    bool token_sent;
+
+    if (!out->is_named && !sock->is_connected)
+        return SHIM_PLAIN; /* the kernel refuses */
+    *error = shim_failure_take(sock, &datagram.remote, &token_sent);
+    if (token_sent)
+        drop_token(sock, fd);
+    if (*error != 0)
+        return SHIM_FAILED;
+    if (is_too_long(out, &datagram.remote)) {
+        *error = EMSGSIZE;
+        return SHIM_FAILED;
+    }
+    enum shim_verdict verdict = shim_drain_send(sock, &datagram, error);
+
+    if (verdict == SHIM_FULL)
+        shim_drain_plug(sock, fd);
+    return verdict;
+}
+
+static enum shim_verdict send_entered(struct shim_socket *sock, int fd, const struct outgoing *out,
+                                      int *error)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+
+    long unread_bytes = shim_pair_unread_bytes(fd);
+
+    if (unread_bytes < 0) {
+        *error = ENOTSOCK;
+        return SHIM_FAILED;
+    }
+    engine_socket_enter(engine);
+    if (sock->local.port == 0)
+        bind_automatically(sock, engine);
+    if (unread_bytes > 0)
+        shim_drain(sock); /* what libc or a child wrote into the pair came first */
+    enum shim_verdict verdict = send_datagram(sock, fd, out, error);
+
+    engine_socket_leave(engine);
+    return verdict;
+}
+
+/* Blocks, as far as the descriptor and flags say, until A has room. The kernel does the waiting, so
+ * that time limits, signals and cancellation are its own. */
+static bool wait_for_room(const struct shim_socket *sock, int fd, int flags)
+{
+    struct shim_pair_header knock = {.cookie = sock->cookie, .type = SHIM_PAIR_KNOCK};
+
+    return real.send(fd, &knock, sizeof knock, (flags & MSG_DONTWAIT) | MSG_NOSIGNAL) >= 0;
+}
+
+static ssize_t send_as_owner(struct shim_socket *sock, int fd, const struct outgoing *out)
+{
+    int result = shim_socket_start(sock);
+    int error = 0;
+
+    if (result < 0)
+        return fail(-result);
+    for (;;) {
+        switch (send_entered(sock, fd, out, &error)) {
+        case SHIM_SENT:
+            return (ssize_t)out->bytes;
+        case SHIM_PLAIN:
+            return send_on_wire(sock, out);
+        case SHIM_FAILED:
+            return fail(error);
+        case SHIM_FULL:
+            if (!wait_for_room(sock, fd, out->flags))
+                return -1;
+        }
+    }
+}
+
+/* --- In another process that holds the descriptor -----------------------------------------------
+ */
+
+/* Where it goes by what the kernel knows of the wire: the rest belongs to the other process. */
+static bool find_route(struct shim_socket *sock, const struct outgoing *out,
+                       struct shim_pair_header *header)
+{
+    struct sockaddr_storage addr;
+    socklen_t bytes = sizeof addr;
+
+    header->peer = out->remote;
+    header->local = out->local;
+    if (!out->is_named &&
+        (RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) < 0 ||
+         !engine_address_from_sockaddr(&header->peer, (const struct sockaddr *)&addr, bytes)))
+        return false;
+    bytes = sizeof addr;
+    struct rudp_address local = {.port = 0};
+
+    if (RAW_CALL(SYS_getsockname, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) == 0)
+        (void)engine_address_from_sockaddr(&local, (const struct sockaddr *)&addr, bytes);
+    return shim_rules_tag(&shim_process_settings()->rules, &local, &header->peer);
+}
+
+static ssize_t send_through_pair(struct shim_socket *sock, int fd, const struct outgoing *out)
+{
+    struct shim_pair_header header = {
+        .cookie = sock->cookie,
+        .type = SHIM_PAIR_DATAGRAM,
+        .payload_bytes = (uint32_t)out->bytes,
+    };
+    struct iovec parts[1 + PART_COUNT_SMALL] = {{&header, sizeof header}};
+    const struct msghdr *message = out->message;
+
+    if (!find_route(sock, out, &header))
+        return send_on_wire(sock, out);
+    if (is_too_long(out, &header.peer) || message->msg_iovlen > PART_COUNT_SMALL)
+        return fail(EMSGSIZE);
+    if (message->msg_iovlen > 0)
+        memcpy(parts + 1, message->msg_iov, message->msg_iovlen * sizeof *parts);
+    struct msghdr framed = {.msg_iov = parts, .msg_iovlen = 1 + message->msg_iovlen};
+    ssize_t sent_bytes = real.sendmsg(fd, &framed, (out->flags & MSG_DONTWAIT) | MSG_NOSIGNAL);
+
+    return sent_bytes < 0 ? sent_bytes : (ssize_t)out->bytes;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ */
+
+/* Corking glues several calls into one datagram. Sessions do not do that. */
+static ssize_t send_corked(struct shim_socket *sock, const struct outgoing *out)
+{
+    struct shim_pair_header header = {.type = SHIM_PAIR_DATAGRAM};
+
+    return find_route(sock, out, &header) ? fail(EOPNOTSUPP) : send_on_wire(sock, out);
+}
+
+static ssize_t send_outgoing(struct shim_socket *sock, int fd, struct outgoing *out)
+{
+    if (!read_destination(sock, out))
+        return send_on_wire(sock, out);
+    if ((out->flags & MSG_OOB) != 0)
+        return fail(EOPNOTSUPP);
+    if (atomic_load(&sock->write_shut))
+        return fail(EPIPE);
+    if (!read_parts(out))
+        return fail(EMSGSIZE);
+    int error = shim_control_read(out->message, &out->local);
+
+    if (error != 0)
+        return fail(error);
+    if ((out->flags & MSG_MORE) != 0)
+        return send_corked(sock, out);
+    return shim_socket_is_ours(sock) ? send_as_owner(sock, fd, out)
+                                     : send_through_pair(sock, fd, out);
+}
+
+/* Its own frame: 16 KiB of stack that few calls need. */
+__attribute__((noinline)) static ssize_t send_many_parts(struct shim_socket *sock, int fd,
+                                                         struct outgoing *out)
+{
+    struct rudp_slice slices[IOV_MAX];
+
+    out->slices = slices;
+    return send_outgoing(sock, fd, out);
+}
+
+ssize_t shim_send(struct shim_socket *sock, int fd, const struct msghdr *message, int flags)
+{
+    struct rudp_slice slices[PART_COUNT_SMALL];
+    struct outgoing out = {.message = message, .flags = flags, .slices = slices};
+
+    if (message->msg_iovlen > IOV_MAX)
+        return fail(EMSGSIZE);
+    return message->msg_iovlen <= PART_COUNT_SMALL ? send_outgoing(sock, fd, &out)
+                                                   : send_many_parts(sock, fd, &out);
+}

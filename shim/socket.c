@@ -1,0 +1,379 @@
+#define _GNU_SOURCE
+#include "shim/socket.h"
+
+#include "engine/descriptor.h"
+#include "engine/random.h"
+#include "shim/deliver.h"
+#include "shim/fd_table.h"
+#include "shim/linger.h"
+#include "shim/lock.h"
+#include "shim/log.h"
+#include "shim/process.h"
+#include "shim/raw.h"
+#include "shim/real.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SLAB_COUNT 64u
+
+/* Slabs are never unmapped. */
+struct slab {
+    struct slab *next;
+    struct shim_socket sockets[SLAB_COUNT];
+};
+
+static pthread_mutex_t pool_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t start_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct slab *slabs;
+static struct shim_socket *free_first;
+static struct engine_signal_mask fork_mask;
+
+static void *map_pages(size_t bytes)
+{
+    long mapped = RAW_CALL(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return mapped < 0 && mapped > -4096 ? NULL : (void *)mapped;
+}
+
+static void slab_add(void)
+{
+    struct slab *slab = (struct slab *)map_pages(sizeof *slab);
+
+    if (slab == NULL)
+        return;
+    slab->next = slabs;
+    slabs = slab;
+    for (size_t index = 0; index < SLAB_COUNT; index++) {
+        slab->sockets[index].next_free = free_first;
+        free_first = &slab->sockets[index];
+    }
+}
+
+/* One use, phase open, everything else zero. NULL: no memory. */
+static struct shim_socket *pool_take(void)
+{
+    struct engine_signal_mask mask = shim_lock(&pool_mutex);
+
+    if (free_first == NULL)
+        slab_add();
+    struct shim_socket *sock = free_first;
+    if (sock != NULL) {
+        free_first = sock->next_free;
+        /* Everything but the use count, which a reader of a stale entry may be trying. */
+        memset((uint8_t *)sock + sizeof sock->users, 0, sizeof *sock - sizeof sock->users);
+        sock->wire_fd = -1;
+        sock->pair_fd = -1;
+        atomic_store(&sock->phase, SHIM_OPEN);
+        atomic_store(&sock->users, 1);
+    }
+    shim_unlock(&pool_mutex, mask);
+    return sock;
+}
+
+static void pool_give(struct shim_socket *sock)
+{
+    struct engine_signal_mask mask = shim_lock(&pool_mutex);
+
+    atomic_store(&sock->phase, SHIM_FREE);
+    sock->next_free = free_first;
+    free_first = sock;
+    shim_unlock(&pool_mutex, mask);
+}
+
+void shim_socket_each(void (*visit)(void *context, struct shim_socket *sock), void *context)
+{
+    struct engine_signal_mask mask = shim_lock(&pool_mutex);
+
+    for (struct slab *slab = slabs; slab != NULL; slab = slab->next)
+        for (size_t index = 0; index < SLAB_COUNT; index++)
+            if (atomic_load(&slab->sockets[index].phase) != SHIM_FREE)
+                visit(context, &slab->sockets[index]);
+    shim_unlock(&pool_mutex, mask);
+}
+
+void shim_socket_before_fork(void)
+{
+    fork_mask = shim_lock(&start_mutex);
+    engine_before_fork();
+    (void)shim_lock(&pool_mutex);
+}
+
+void shim_socket_after_fork_parent(void)
+{
+    RUDP_ASSERT(pthread_mutex_unlock(&pool_mutex) == 0);
+    engine_after_fork_parent();
+    shim_unlock(&start_mutex, fork_mask);
+}
+
+static void forget_users(void *context, struct shim_socket *sock)
+{
+    (void)context;
+    atomic_store(&sock->users, 0);
+}
+
+static void free_unused(void *context, struct shim_socket *sock)
+{
+    struct shim_socket **unused = context;
+
+    if (atomic_load(&sock->users) > 0)
+        return;
+    sock->next_free = *unused;
+    *unused = sock;
+}
+
+static void recount_uses(void)
+{
+    struct shim_socket *unused = NULL;
+
+    shim_socket_each(forget_users, NULL);
+    fd_table_count_uses();
+    shim_socket_each(free_unused, &unused);
+    while (unused != NULL) {
+        struct shim_socket *sock = unused;
+
+        unused = sock->next_free;
+        shim_socket_free(sock);
+    }
+}
+
+void shim_socket_after_fork_child(void)
+{
+    RUDP_ASSERT(pthread_mutex_unlock(&pool_mutex) == 0);
+    engine_after_fork_child();
+    recount_uses();
+    shim_unlock(&start_mutex, fork_mask);
+}
+
+void shim_socket_use(struct shim_socket *sock)
+{
+    atomic_fetch_add_explicit(&sock->users, 1, memory_order_relaxed);
+}
+
+bool shim_socket_try_use(struct shim_socket *sock)
+{
+    uint32_t users = atomic_load_explicit(&sock->users, memory_order_relaxed);
+
+    while (users > 0)
+        if (atomic_compare_exchange_weak_explicit(&sock->users, &users, users + 1,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+void shim_socket_release(struct shim_socket *sock)
+{
+    uint32_t users = atomic_load_explicit(&sock->users, memory_order_relaxed);
+
+    while (users > 1)
+        if (atomic_compare_exchange_weak_explicit(&sock->users, &users, users - 1,
+                                                  memory_order_release, memory_order_relaxed))
+            return;
+    int saved_errno = errno;
+
+    shim_linger_abandon(sock);
+    errno = saved_errno;
+}
+
+bool shim_socket_drop_last_use(struct shim_socket *sock)
+{
+    return atomic_fetch_sub_explicit(&sock->users, 1, memory_order_acq_rel) == 1;
+}
+
+struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count)
+{
+    struct engine_signal_mask mask = shim_lock(&pool_mutex);
+    struct shim_socket *found = NULL;
+    uint32_t seen_count = 0;
+
+    for (struct slab *slab = slabs; slab != NULL && found == NULL; slab = slab->next) {
+        for (size_t index = 0; index < SLAB_COUNT && found == NULL; index++) {
+            struct shim_socket *sock = &slab->sockets[index];
+
+            if (atomic_load(&sock->phase) == phase && seen_count++ >= *skip_count)
+                found = sock;
+        }
+    }
+    *skip_count = seen_count;
+    if (found != NULL)
+        shim_socket_use(found);
+    shim_unlock(&pool_mutex, mask);
+    return found;
+}
+
+bool shim_socket_claim(struct shim_socket *sock)
+{
+    if (atomic_load(&sock->phase) != SHIM_LINGER || atomic_load(&sock->peer_count) > 0)
+        return false;
+    struct engine_signal_mask mask = shim_lock(&pool_mutex);
+    bool is_unused = atomic_load(&sock->users) == 0; /* pins are taken under this lock */
+
+    if (is_unused)
+        atomic_store(&sock->phase, SHIM_FINISHED);
+    shim_unlock(&pool_mutex, mask);
+    return is_unused;
+}
+
+/* Unmarked first: once closed, the number may be somebody else's. */
+static void close_private(int fd)
+{
+    if (fd < 0)
+        return;
+    fd_table_set_private(fd, false);
+    (void)RAW_CALL(SYS_close, fd);
+}
+
+void shim_socket_free(struct shim_socket *sock)
+{
+    struct engine_socket *engine = atomic_load(&sock->engine);
+
+    if (engine != NULL) {
+        fd_table_set_private(sock->wire_fd, false);
+        engine_socket_destroy(engine); /* closes the wire */
+    } else {
+        close_private(sock->wire_fd);
+    }
+    close_private(sock->pair_fd);
+    if (sock->scratch != NULL)
+        (void)RAW_CALL(SYS_munmap, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX);
+    pool_give(sock);
+}
+
+void shim_socket_forget(struct shim_socket *sock, int fd)
+{
+    if (fd_table_clear_if(fd, sock))
+        shim_socket_release(sock);
+}
+
+bool shim_socket_is_ours(const struct shim_socket *sock)
+{
+    pid_t owner = atomic_load_explicit(&sock->owner_pid, memory_order_acquire);
+
+    return owner == 0 || owner == shim_process_pid();
+}
+
+struct engine_socket *shim_socket_engine(const struct shim_socket *sock)
+{
+    struct engine_socket *engine = atomic_load_explicit(&sock->engine, memory_order_acquire);
+
+    return engine != NULL && shim_socket_is_ours(sock) ? engine : NULL;
+}
+
+void shim_socket_refresh_local(struct shim_socket *sock)
+{
+    struct sockaddr_storage addr;
+    socklen_t bytes = sizeof addr;
+
+    if (RAW_CALL(SYS_getsockname, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) < 0 ||
+        !engine_address_from_sockaddr(&sock->local, (const struct sockaddr *)&addr, bytes))
+        sock->local = (struct rudp_address){.port = 0};
+}
+
+/* The pair first: A then has the number that socket() would have returned. */
+static int open_descriptors(struct shim_socket *sock, int domain, int type, int protocol)
+{
+    int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int program_fd;
+
+    engine_random_fill(NULL, &sock->cookie, sizeof sock->cookie);
+    int result = shim_pair_create(sock->cookie, flags, &program_fd, &sock->pair_fd);
+
+    if (result < 0)
+        return result;
+    long wire_fd = RAW_CALL(SYS_socket, domain, type | SOCK_CLOEXEC, protocol);
+
+    if (wire_fd < 0) {
+        (void)RAW_CALL(SYS_close, program_fd);
+        return (int)wire_fd;
+    }
+    sock->family = (sa_family_t)domain;
+    sock->wire_fd = engine_descriptor_move_high((int)wire_fd);
+    fd_table_set_private(sock->pair_fd, true);
+    fd_table_set_private(sock->wire_fd, true);
+    return program_fd;
+}
+
+int shim_socket_open(int domain, int type, int protocol)
+{
+    struct shim_socket *sock = pool_take();
+
+    if (sock == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
+    shim_process_use();
+    int fd = open_descriptors(sock, domain, type, protocol);
+
+    if (fd >= 0) {
+        bool stored;
+        struct shim_socket *stale = fd_table_set(fd, sock, &stored);
+
+        if (stale != NULL)
+            shim_socket_release(stale);
+        if (!stored) {
+            (void)RAW_CALL(SYS_close, fd);
+            fd = -ENOMEM;
+        }
+    }
+    shim_socket_release(sock);
+    return (int)real_result(fd);
+}
+
+static int show_receive_buffer(struct shim_socket *sock)
+{
+    int value = 0;
+    socklen_t bytes = sizeof value;
+    long result = RAW_CALL(SYS_getsockopt, sock->wire_fd, SOL_SOCKET, SO_RCVBUF,
+                           raw_pointer(&value), raw_pointer(&bytes));
+
+    return result < 0 ? 0 : value;
+}
+
+static int start_locked(struct shim_socket *sock)
+{
+    const struct engine_socket_options options = {
+        .config = shim_deliver_config(),
+        .handler = &shim_deliver_handler,
+        .context = sock,
+    };
+    struct engine_socket *engine;
+
+    sock->scratch = (uint8_t *)map_pages(SHIM_PAIR_BYTES_MAX);
+    if (sock->scratch == NULL)
+        return -ENOMEM;
+    atomic_store(&sock->receive_buffer_shown,
+                 show_receive_buffer(sock)); /* before it is enlarged */
+    shim_socket_refresh_local(sock);
+    int result = engine_socket_create(&engine, sock->wire_fd, &options);
+
+    if (result < 0) {
+        (void)RAW_CALL(SYS_munmap, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX);
+        sock->scratch = NULL;
+        return result;
+    }
+    shim_process_protect_engine();
+    atomic_store_explicit(&sock->owner_pid, shim_process_pid(), memory_order_release);
+    atomic_store_explicit(&sock->engine, engine, memory_order_release);
+    engine_socket_enter(engine);
+    shim_deliver_watch(sock);
+    engine_socket_leave(engine);
+    return 0;
+}
+
+int shim_socket_start(struct shim_socket *sock)
+{
+    if (atomic_load_explicit(&sock->engine, memory_order_acquire) != NULL)
+        return 0;
+    struct engine_signal_mask mask = shim_lock(&start_mutex);
+    int result = 0;
+
+    if (atomic_load(&sock->engine) == NULL)
+        result = start_locked(sock);
+    shim_unlock(&start_mutex, mask);
+    if (result < 0)
+        shim_log(SHIM_LOG_ERROR, "the engine does not start: error %d", (int64_t)-result);
+    return result;
+}

@@ -1,0 +1,141 @@
+/* socket.h - one UDP socket of the program: its pair, its wire, its sessions, and who owns what.
+ *
+ * Descriptors: A is the program's, any number of copies in any number of processes. B (pair_fd) and
+ * W (wire_fd, the real UDP socket) are ours; fork copies them. W belongs to the engine once it is
+ * started.
+ *
+ * Owner: the process that started the engine. Only there may the engine be touched; in every other
+ * process (a forked child, a vfork child on its parent's memory) hooks talk through A.
+ *
+ * Uses: one per entry in the descriptor table, one per call under way. With the last one given back
+ * linger.c decides what becomes of the socket. The memory is never unmapped and only reused for
+ * sockets, so a stale pointer may be tried (shim_socket_try_use), not trusted.
+ *
+ * Locks: "entered" fields are touched only between engine_socket_enter and leave (engine callbacks
+ * are entered). Atomics may be read by any hook. The rest is fixed before the descriptor is handed
+ * out. Lock order: start lock, engine, pool lock. */
+#ifndef RUDP_SHIM_SOCKET_H
+#define RUDP_SHIM_SOCKET_H
+
+#include "engine/engine.h"
+#include "shim/pair.h"
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#define SHIM_FAILURE_COUNT_MAX 16u
+
+enum shim_phase {
+    SHIM_FREE,
+    SHIM_OPEN,     /* held by descriptors of this process, or made by it */
+    SHIM_ORPHAN,   /* closed here, but another process holds A: served until it lets go */
+    SHIM_LINGER,   /* nobody holds A: sessions are closing */
+    SHIM_FINISHED, /* being taken apart by whoever put it into this phase */
+};
+
+/* A session that ended without delivering everything: reported once. */
+struct shim_failure {
+    struct rudp_address peer;
+    int error;       /* 0: free entry */
+    bool token_owed; /* the error token did not fit into the pair yet */
+    bool token_sent; /* a token for it was written to the pair */
+};
+
+struct shim_peer;
+
+struct shim_socket {
+    _Atomic uint32_t users;
+    _Atomic uint32_t phase; /* enum shim_phase */
+    struct shim_socket *next_free;
+
+    sa_family_t family;
+    int wire_fd;
+    int pair_fd;
+    uint64_t cookie;
+
+    _Atomic(struct engine_socket *) engine; /* NULL until started */
+    _Atomic pid_t owner_pid;                /* 0 until started */
+    uint8_t *scratch;                       /* entered; SHIM_PAIR_BYTES_MAX, from start on */
+
+    _Atomic uint32_t wanted_controls; /* enum shim_control bits the program enabled */
+    _Atomic int receive_buffer_shown; /* what SO_RCVBUF reports; 0: ask the wire */
+    atomic_bool wants_errors; /* IP_RECVERR, IPV6_RECVERR: remembered. The wire must not queue
+                               * errors, a session deals with them. */
+    atomic_bool wants_errors6;
+    atomic_bool write_shut;
+    atomic_bool steers_routes; /* an option chooses the device or mark: no route check of ours */
+    atomic_bool is_bare;       /* hint for readers: the next datagram is likely bare */
+
+    /* Entered. */
+    bool is_connected;
+    bool is_plugged;    /* A is full of plugs: B is not read */
+    bool drain_blocked; /* the head of B waits for room in a session: B is not read */
+    bool pair_full;     /* B takes no more: deliveries wait for EPOLLOUT */
+    bool is_deserted;   /* A's last holder went where no hook saw it: found out by a write to B */
+    uint32_t watched;   /* events watched on B */
+    int soft_error; /* last error of the wire on a connected socket; a handshake may survive it */
+    struct rudp_address peer;      /* if is_connected */
+    struct rudp_address local;     /* as getsockname says; unspecified until bound */
+    struct shim_peer *peers;       /* all sessions */
+    struct shim_peer *ready_first; /* sessions with a message for the program, oldest first */
+    struct shim_peer *ready_last;
+    _Atomic uint32_t peer_count; /* of peers; read by linger.c without entering */
+    uint32_t failure_count;
+    struct shim_failure failures[SHIM_FAILURE_COUNT_MAX];
+    struct rudp_address broadcast; /* the last destination found to be a broadcast address */
+    uint64_t unaddressed_count; /* bare datagrams of an unconnected program: nowhere to send them */
+    uint64_t refused_plain_count; /* plain datagrams of tagged peers, dropped */
+    uint64_t overflow_count;      /* plain datagrams dropped because the pair was full */
+};
+
+/* socket(2) for a UDP socket: returns the program's descriptor, or -1 and errno. */
+int shim_socket_open(int domain, int type, int protocol);
+
+/* One more use, only from somebody who holds one, or through the table. */
+void shim_socket_use(struct shim_socket *sock);
+bool shim_socket_try_use(struct shim_socket *sock);
+
+/* Gives a use back. errno kept. */
+void shim_socket_release(struct shim_socket *sock);
+
+/* Starts the engine for it if that was not done. 0 or a negative errno. */
+int shim_socket_start(struct shim_socket *sock);
+
+/* Whether this very process runs the socket's engine, or may start it. */
+bool shim_socket_is_ours(const struct shim_socket *sock);
+
+/* The running engine, NULL when not started or not ours. */
+struct engine_socket *shim_socket_engine(const struct shim_socket *sock);
+
+/* Reads the wire's address anew. Entered, or before start. */
+void shim_socket_refresh_local(struct shim_socket *sock);
+
+/* The number fd turned out not to be this socket any more (closed where no hook saw it). */
+void shim_socket_forget(struct shim_socket *sock, int fd);
+
+/* Destroys its engine if it has one, closes B and W, gives the memory back for reuse. Nobody may
+ * use it any more. Not entered, not from a callback. */
+void shim_socket_free(struct shim_socket *sock);
+
+/* Calls visit for every socket that is not free, under the pool lock: visit may do little. */
+void shim_socket_each(void (*visit)(void *context, struct shim_socket *sock), void *context);
+
+/* A use of the next socket in the given phase (ORPHAN or LINGER: they have none, and are not
+ * revived otherwise), or NULL when there are no more. *skip_count, 0 at first, counts through. */
+struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count);
+
+/* Takes back the last use, entered (unless not started): false when another one appeared meanwhile.
+ * With the answer true nobody but pins can use it. */
+bool shim_socket_drop_last_use(struct shim_socket *sock);
+
+/* Entered. Puts a lingering socket without uses and sessions into SHIM_FINISHED: the caller, who
+ * alone gets true, takes it apart. */
+bool shim_socket_claim(struct shim_socket *sock);
+
+/* Around fork: nothing is in the middle of anything. In the child uses are those of the table alone
+ * (threads that were in a call do not exist there), and sockets without any drop their copies. */
+void shim_socket_before_fork(void);
+void shim_socket_after_fork_parent(void);
+void shim_socket_after_fork_child(void);
+
+#endif
