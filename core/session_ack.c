@@ -65,7 +65,9 @@ static void on_lost(void *pointer, const struct rudp_sent_packet *packet)
         session->fin_due = true;
     if (packet->content & RUDP_SENT_CREDIT) {
         session->credit_in_flight = false;
-        session->credit_due = true;
+        /* A later one may have arrived: resending each lost one would never end on a lossy path. */
+        if (session->credit_confirmed < session->recv.base_offset)
+            session->credit_due = true;
     }
 }
 
