@@ -35,7 +35,7 @@ int rudp_connection_send(rudp_connection *connection, const void *data, size_t b
         return RUDP_ERR_TOO_LONG;
     struct send_request request = {
         .connection = connection,
-        .slice = {.data = data, .bytes = bytes},
+        .slice = {.data = data == NULL ? "" : data, .bytes = bytes},
     };
 
     return (int)api_attempt(connection->hub->sock, &connection->write_wait, timeout_ms, try_send,
@@ -53,12 +53,14 @@ struct receive_request {
 static void update_readable(struct rudp_connection *connection)
 {
     struct rudp_endpoint *endpoint = engine_socket_endpoint(connection->hub->sock);
+    uint8_t nothing;
     size_t bytes;
 
     if (connection->is_closed)
         return;
-    api_signal_set(&connection->readable, rudp_session_peek(endpoint, connection->session, NULL, 0,
-                                                            &bytes) != RUDP_E_EMPTY);
+    enum rudp_status status = rudp_session_peek(endpoint, connection->session, &nothing, 0, &bytes);
+
+    api_signal_set(&connection->readable, status != RUDP_E_EMPTY);
 }
 
 static int64_t try_receive(void *context)
@@ -90,7 +92,12 @@ int64_t rudp_connection_receive(rudp_connection *connection, void *buffer, size_
 {
     if (connection == NULL || (buffer == NULL && bytes > 0))
         return RUDP_ERR_INVALID;
-    struct receive_request request = {.connection = connection, .buffer = buffer, .bytes = bytes};
+    uint8_t nothing; /* NULL is fine for an empty message, but not for the core */
+    struct receive_request request = {
+        .connection = connection,
+        .buffer = buffer == NULL ? &nothing : buffer,
+        .bytes = bytes,
+    };
 
     return api_attempt(connection->hub->sock, &connection->read_wait, timeout_ms, try_receive,
                        &request);
