@@ -181,6 +181,10 @@ static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
     if (session->peer_id != 0) {
         uint64_t pto_us = rudp_session_pto_base_us(session, context);
         uint64_t life_us = max_u64(TOMBSTONE_PTO_COUNT * pto_us, TOMBSTONE_US_MIN);
+
+        /* Who was not answered repeats its hello, whose messages may have been read already. */
+        if (!session->answered)
+            life_us = TOMBSTONE_US_MAX;
         bool finished = session->close_code == RUDP_CLOSE_FINISHED ||
                         session->close_reason == RUDP_CLOSE_REASON_PEER ||
                         session->close_reason == RUDP_CLOSE_REASON_LOCAL;

@@ -83,11 +83,11 @@ static bool carries_close(struct rudp_reader frames)
     return false;
 }
 
+/* To where the packet came from: a peer behind a new address has no other way to learn of it. */
 static void reply_close(struct rudp_endpoint *endpoint, struct rudp_tombstone *tombstone,
                         const struct arrival *arrival)
 {
-    if (carries_close(*arrival->frames) ||
-        !rudp_address_equal(&tombstone->path.remote, &arrival->path->remote))
+    if (carries_close(*arrival->frames))
         return;
     struct rudp_reply *slot = rudp_replies_reserve(&endpoint->replies, &endpoint->host);
 
@@ -95,7 +95,7 @@ static void reply_close(struct rudp_endpoint *endpoint, struct rudp_tombstone *t
         endpoint->dropped_count[RUDP_DROP_REPLY_LIMIT]++;
         return;
     }
-    slot->path = tombstone->path;
+    slot->path = *arrival->path;
     slot->packet_bytes =
         (uint8_t)rudp_tombstone_write(tombstone, slot->packet, sizeof slot->packet);
     rudp_replies_commit(&endpoint->replies);
@@ -200,8 +200,13 @@ static enum rudp_drop receive_hello(struct rudp_endpoint *endpoint,
 
     if (relation == HELLO_SAME)
         return deliver(endpoint, related, context, arrival);
-    if (rudp_tombstones_has_peer(&endpoint->tombstones, header->source_id, &arrival->path->remote))
+    struct rudp_tombstone *tombstone =
+        rudp_tombstones_find_peer(&endpoint->tombstones, header->source_id, &arrival->path->remote);
+
+    if (tombstone != NULL) {
+        reply_close(endpoint, tombstone, arrival);
         return RUDP_DROP_DUPLICATE;
+    }
     if (!endpoint->accepting)
         return RUDP_DROP_REFUSED;
     bool proven =

@@ -10,6 +10,13 @@
 /* How long a delivery may wait for a packet that carries the news anyway. */
 #define DELIVERY_TOLD_AFTER_US (100u * RUDP_US_PER_MS)
 
+static void reset_credit(struct rudp_session *session)
+{
+    session->credit_told_limit = session->recv.limit_offset;
+    session->credit_confirmed = session->recv.base_offset;
+    session->credit_in_flight = false;
+}
+
 static void reset_incarnation(struct rudp_session *session, const struct rudp_context *context,
                               uint64_t local_id)
 {
@@ -22,6 +29,7 @@ static void reset_incarnation(struct rudp_session *session, const struct rudp_co
     };
     session->packet_bytes = context->config->packet_bytes;
     session->large_lost_count = 0;
+    session->answered = false;
     session->opened_us = context->now_us;
     session->last_received_us = context->now_us;
     session->last_active_us = context->now_us;
@@ -31,9 +39,7 @@ static void reset_incarnation(struct rudp_session *session, const struct rudp_co
     session->blocked_count = 0;
     session->credit_us = RUDP_NEVER;
     session->memory_us = RUDP_NEVER;
-    session->credit_told_limit = session->recv.limit_offset;
-    session->credit_confirmed = session->recv.base_offset;
-    session->credit_in_flight = false;
+    reset_credit(session);
     session->token_bytes = 0;
     session->retry_count = 0;
     session->probe_count = 0;
@@ -109,16 +115,23 @@ void rudp_session_finish(struct rudp_session *session, const struct rudp_context
     rudp_session_raise(session, RUDP_EVENT_CLOSED);
 }
 
+void rudp_session_restart_receiving(struct rudp_session *session,
+                                    const struct rudp_context *context)
+{
+    rudp_received_clear(&session->received, context->host);
+    session->recv_origin = rudp_recv_stream_restart(&session->recv, context->host,
+                                                    context->config->receive_buffer_bytes);
+    reset_credit(session);
+}
+
 void rudp_session_restart(struct rudp_session *session, const struct rudp_context *context,
                           uint64_t local_id)
 {
     RUDP_ASSERT(session->opener && session->state != RUDP_SESSION_CLOSED);
     rudp_loss_restart(&session->loss, context->host);
-    rudp_received_clear(&session->received, context->host);
+    rudp_session_restart_receiving(session, context);
     rudp_send_stream_restart(&session->send);
     session->send_origin = session->send.base_offset;
-    session->recv_origin = rudp_recv_stream_restart(&session->recv, context->host,
-                                                    context->config->receive_buffer_bytes);
     reset_incarnation(session, context, local_id);
     session->state = RUDP_SESSION_HELLO_SENT;
     session->hello_due = true;
@@ -131,6 +144,7 @@ void rudp_session_establish(struct rudp_session *session, const struct rudp_cont
     if (session->state == RUDP_SESSION_ESTABLISHED)
         return;
     session->state = RUDP_SESSION_ESTABLISHED;
+    session->answered = true;
     session->hello_due = false;
     session->last_active_us = context->now_us;
     rudp_session_raise(session, RUDP_EVENT_ESTABLISHED);

@@ -76,6 +76,7 @@ struct rudp_session {
     uint32_t large_lost_count; /* packets above the minimum size lost since one was acknowledged */
     struct rudp_params peer;   /* what the peer told of itself */
 
+    bool answered;             /* was established in this incarnation */
     uint64_t opened_us;        /* when this incarnation's handshake began */
     uint64_t last_received_us; /* a valid packet from the peer */
     uint64_t last_active_us;   /* anything but keepalives was sent or received */
@@ -139,6 +140,10 @@ void rudp_session_finish(struct rudp_session *session, const struct rudp_context
 /* Opener only: begins a new incarnation under a new id and sends again what was not delivered. */
 void rudp_session_restart(struct rudp_session *session, const struct rudp_context *context,
                           uint64_t local_id);
+
+/* Forgets what was received of this incarnation's peer; what is complete can still be read. */
+void rudp_session_restart_receiving(struct rudp_session *session,
+                                    const struct rudp_context *context);
 
 /* The proof came: an opener was answered, an acceptor's peer showed the id it was sent. */
 void rudp_session_establish(struct rudp_session *session, const struct rudp_context *context);

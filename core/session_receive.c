@@ -17,13 +17,19 @@ static bool frame_is_plausible(const struct rudp_session *session, const struct 
     return true;
 }
 
+/* What the frames of a packet amount to. */
+struct survey {
+    bool eliciting;
+    bool closes;
+};
+
 /* First pass: every frame reads and makes sense. */
 static enum rudp_drop check_frames(const struct rudp_session *session, struct rudp_reader frames,
-                                   bool *eliciting)
+                                   struct survey *survey)
 {
     struct rudp_frame frame;
 
-    *eliciting = false;
+    *survey = (struct survey){0};
     while (frames.left_bytes > 0) {
         enum rudp_status status = rudp_wire_read_frame(&frames, &frame);
 
@@ -31,8 +37,8 @@ static enum rudp_drop check_frames(const struct rudp_session *session, struct ru
             return RUDP_DROP_TRUNCATED;
         if (status != RUDP_OK || !frame_is_plausible(session, &frame))
             return RUDP_DROP_MALFORMED;
-        if (is_eliciting(frame.type))
-            *eliciting = true;
+        survey->eliciting = survey->eliciting || is_eliciting(frame.type);
+        survey->closes = survey->closes || frame.type == RUDP_FRAME_CLOSE;
     }
     return RUDP_DROP_COUNT;
 }
@@ -163,7 +169,7 @@ static enum rudp_drop apply_frames(struct rudp_session *session, const struct ru
 
 /* True when the packet's ids and type fit the session's state; learns the peer's id. */
 static bool accept_header(struct rudp_session *session, const struct rudp_context *context,
-                          const struct rudp_header *header)
+                          const struct rudp_header *header, const struct survey *survey)
 {
     switch (header->type) {
     case RUDP_PACKET_HELLO: /* of a peer that was not answered yet, or calls at the same time */
@@ -179,8 +185,8 @@ static bool accept_header(struct rudp_session *session, const struct rudp_contex
             return false;
         break;
     case RUDP_PACKET_SHORT:
-        if (session->peer_id == 0)
-            return false;
+        if (session->peer_id == 0) /* a peer that ended before it answered */
+            return survey->closes;
         break;
     default:
         return false;
@@ -202,25 +208,36 @@ static void after_packet(struct rudp_session *session, const struct rudp_context
     }
 }
 
+/* Both called at once, and the peer that called gave up and answers as a new one: its numbers and
+ * its stream begin anew. */
+static bool is_from_another_peer(const struct rudp_session *session,
+                                 const struct rudp_header *header)
+{
+    return header->type == RUDP_PACKET_HELLO_ACK && session->state == RUDP_SESSION_HELLO_SENT &&
+           session->peer_id != 0 && session->peer_id != header->source_id;
+}
+
 enum rudp_drop rudp_session_receive(struct rudp_session *session,
                                     const struct rudp_context *context,
                                     const struct rudp_header *header,
                                     const struct rudp_reader *frames, size_t packet_bytes)
 {
+    if (is_from_another_peer(session, header))
+        rudp_session_restart_receiving(session, context);
     uint64_t packet_number = rudp_wire_expand_packet_number(
         header->packet_number, rudp_received_next_pn(&session->received));
-    bool eliciting;
+    struct survey survey;
 
     session->unproven_received_bytes += packet_bytes;
     if (rudp_received_is_duplicate(&session->received, packet_number))
         return RUDP_DROP_DUPLICATE;
-    enum rudp_drop drop = check_frames(session, *frames, &eliciting);
+    enum rudp_drop drop = check_frames(session, *frames, &survey);
 
     if (drop != RUDP_DROP_COUNT)
         return drop;
     if (rudp_received_reserve(&session->received, context->host) != RUDP_OK)
         return RUDP_DROP_MEMORY;
-    if (!accept_header(session, context, header))
+    if (!accept_header(session, context, header, &survey))
         return RUDP_DROP_UNEXPECTED;
     session->last_received_us = context->now_us;
     session->unanswered_count = 0;
@@ -229,13 +246,13 @@ enum rudp_drop rudp_session_receive(struct rudp_session *session,
     drop = apply_frames(session, context, *frames);
     if (drop != RUDP_DROP_COUNT)
         return drop;
-    if (eliciting)
+    if (survey.eliciting)
         session->last_active_us = context->now_us;
     /* A handshake packet is answered at once: the peer waits for it. */
     uint64_t ack_delay_us =
         header->type == RUDP_PACKET_SHORT ? context->config->ack_delay_us_max : 0;
     enum rudp_status status = rudp_received_add(&session->received, context->host, packet_number,
-                                                eliciting, ack_delay_us, context->now_us);
+                                                survey.eliciting, ack_delay_us, context->now_us);
 
     RUDP_ASSERT(status == RUDP_OK);
     session->compact_due = true;

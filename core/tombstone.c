@@ -65,19 +65,19 @@ struct rudp_tombstone *rudp_tombstones_find(struct rudp_tombstones *tombstones, 
     return node == NULL ? NULL : RUDP_CONTAINER(node, struct rudp_tombstone, by_local_id);
 }
 
-bool rudp_tombstones_has_peer(const struct rudp_tombstones *tombstones, uint64_t peer_id,
-                              const struct rudp_address *remote)
+struct rudp_tombstone *rudp_tombstones_find_peer(struct rudp_tombstones *tombstones,
+                                                 uint64_t peer_id,
+                                                 const struct rudp_address *remote)
 {
     struct rudp_table_node *node = rudp_table_find(&tombstones->by_peer_id, peer_id);
 
     for (; node != NULL; node = rudp_table_find_next(node)) {
-        const struct rudp_tombstone *tombstone =
-            RUDP_CONTAINER(node, struct rudp_tombstone, by_peer_id);
+        struct rudp_tombstone *tombstone = RUDP_CONTAINER(node, struct rudp_tombstone, by_peer_id);
 
         if (rudp_address_equal(&tombstone->path.remote, remote))
-            return true;
+            return tombstone;
     }
-    return false;
+    return NULL;
 }
 
 size_t rudp_tombstone_write(struct rudp_tombstone *tombstone, uint8_t *out, size_t out_bytes)

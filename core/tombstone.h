@@ -39,8 +39,9 @@ void rudp_tombstones_add(struct rudp_tombstones *tombstones, const struct rudp_h
 
 /* NULL when there is none. */
 struct rudp_tombstone *rudp_tombstones_find(struct rudp_tombstones *tombstones, uint64_t local_id);
-bool rudp_tombstones_has_peer(const struct rudp_tombstones *tombstones, uint64_t peer_id,
-                              const struct rudp_address *remote);
+struct rudp_tombstone *rudp_tombstones_find_peer(struct rudp_tombstones *tombstones,
+                                                 uint64_t peer_id,
+                                                 const struct rudp_address *remote);
 
 /* Writes the CLOSE that answers a late packet. Returns its size. */
 size_t rudp_tombstone_write(struct rudp_tombstone *tombstone, uint8_t *out, size_t out_bytes);
