@@ -206,9 +206,13 @@ void sim_app_start(struct sim_session *session)
 {
     struct sim *sim = session->sim;
 
-    if (session->app.message_count > 0 || session->app.end == SIM_END_WHEN_SENT ||
-        session->app.end == SIM_END_WHEN_DONE)
-        sim_at(sim, max_u64(sim->now_us, session->app.start_us), on_send_timer, session, NULL);
+    bool acts = session->app.message_count > 0 || session->app.end == SIM_END_WHEN_SENT ||
+                session->app.end == SIM_END_WHEN_DONE;
+
+    if (acts && sim->now_us < session->app.start_us)
+        sim_at(sim, session->app.start_us, on_send_timer, session, NULL);
+    else if (acts) /* before the hello leaves: it takes the first messages along */
+        send_batch(session);
     if (session->app.end == SIM_END_AT)
         sim_at(sim, max_u64(sim->now_us, session->app.end_us), on_end_timer, session, NULL);
 }

@@ -134,7 +134,7 @@ static void replay(struct attack *attack)
         return;
     if (sim_random_chance(&attack->random, SIM_PPM / 2))
         source = sim_stranger((uint32_t)sim_random_between(&attack->random, 0, STRANGER_COUNT - 1));
-    sim_inject(sim, target->index, &source, recorded->packet, recorded->bytes);
+    sim_replay(sim, target->index, &source, recorded->packet, recorded->bytes);
 }
 
 static void strike(void *context, void *owned)

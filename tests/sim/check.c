@@ -63,6 +63,14 @@ static uint32_t find_source(struct sim_session *reader, const uint8_t *data, siz
     return SIM_FLOW_NONE;
 }
 
+/* A new flow is read by a new session, by an opener that began anew, and by one that was answered
+ * by another session than the one that had called it. */
+static bool may_bind(const struct sim_session *reader)
+{
+    return reader->binding_count < reader->base_count ||
+           (reader->opener && reader->source != NULL && reader->source->closed);
+}
+
 void sim_check_message(struct sim_session *reader, const uint8_t *data, size_t bytes)
 {
     uint32_t index = SIM_FLOW_NONE;
@@ -72,7 +80,7 @@ void sim_check_message(struct sim_session *reader, const uint8_t *data, size_t b
     if (reader->source != NULL)
         index = find_message(reader, &reader->source->flow, reader->next_index, reader->binding,
                              data, bytes);
-    if (index == SIM_FLOW_NONE && reader->binding_count < reader->base_count)
+    if (index == SIM_FLOW_NONE && may_bind(reader))
         index = find_source(reader, data, bytes);
     if (index == SIM_FLOW_NONE) {
         sim_fail(reader->sim,
@@ -207,6 +215,19 @@ size_t sim_memory_bound(const struct sim_node *node)
 
 /* --- The end --- */
 
+/* Both programs ended the session. What one had sent may then be acknowledged, and closed for good,
+ * before the other, which reads no more, had read it: nobody is left to report that to. */
+static bool both_ended(const struct sim_session *session)
+{
+    const struct sim *sim = session->sim;
+    bool peer_ended = false;
+
+    for (uint32_t i = 0; i < sim->session_count; i++)
+        if (sim->sessions[i]->node == session->peer && sim->sessions[i]->peer == session->node)
+            peer_ended = peer_ended || sim->sessions[i]->ended;
+    return session->ended && peer_ended;
+}
+
 static void check_report(struct sim_session *session)
 {
     struct sim_flow *flow = &session->flow;
@@ -221,6 +242,8 @@ static void check_report(struct sim_session *session)
     }
     /* Any other reason is itself the report that data may be lost. */
     if (session->reason != RUDP_CLOSE_REASON_LOCAL && session->reason != RUDP_CLOSE_REASON_PEER)
+        return;
+    if (both_ended(session))
         return;
     if (pushed_bytes - session->undelivered_bytes > read_bytes)
         sim_fail(session->sim,

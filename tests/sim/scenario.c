@@ -269,9 +269,12 @@ static void on_open(void *context, void *owned)
     const uint32_t *nodes = owned;
 
     /* A program that was called meanwhile answers in that session. */
-    if (rudp_endpoint_find(sim->nodes[nodes[0]].endpoint, &sim->nodes[nodes[1]].address) != NULL)
+    if (has(scenario, SCENARIO_BOTH) && sim_latest(sim, nodes[0]) != NULL)
         return;
-    if (sim_open(sim, nodes[0], nodes[1], &scenario->opener_app) != NULL)
+    const struct sim_app *app =
+        nodes[0] == SIM_SERVER ? &scenario->acceptor_app : &scenario->opener_app;
+
+    if (sim_open(sim, nodes[0], nodes[1], app) != NULL)
         return;
     uint32_t *again = malloc(2 * sizeof *again);
 

@@ -108,6 +108,12 @@ void sim_inject(struct sim *sim, uint32_t to, const struct rudp_address *source,
     file_packet(sim, source, &sim->nodes[to].address, packet, bytes, sim->now_us);
 }
 
+void sim_replay(struct sim *sim, uint32_t to, const struct rudp_address *source,
+                const uint8_t *packet, size_t bytes)
+{
+    file_packet(sim, source, &sim->nodes[to].address, packet, bytes, sim->now_us)->genuine = true;
+}
+
 static void record(struct sim *sim, const struct sim_node *from, const struct rudp_address *to,
                    const uint8_t *data, size_t bytes)
 {
@@ -498,8 +504,10 @@ static bool is_settled(const struct sim_session *session)
 {
     const struct sim_flow *flow = &session->flow;
 
-    if (session->gone || session->closed || session->peer == NULL)
+    if (session->gone || session->peer == NULL)
         return true;
+    if (session->closed) /* and what it still held was read */
+        return session->core == NULL;
     /* Somebody will end it: that is when it settles. */
     if (session->app.end != SIM_END_NEVER || session->ended)
         return false;

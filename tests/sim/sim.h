@@ -236,6 +236,10 @@ void sim_restart(struct sim *sim, uint32_t node);
 void sim_inject(struct sim *sim, uint32_t to, const struct rudp_address *source,
                 const uint8_t *packet, size_t bytes);
 
+/* A packet that a node once sent arrives again, perhaps from elsewhere. */
+void sim_replay(struct sim *sim, uint32_t to, const struct rudp_address *source,
+                const uint8_t *packet, size_t bytes);
+
 /* An address where no node is. */
 struct rudp_address sim_stranger(uint32_t number);
 
