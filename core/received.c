@@ -38,6 +38,9 @@ enum rudp_status rudp_received_add(struct rudp_received *received, const struct 
 
     if (range_count >= RANGE_COUNT_MAX)
         raise_floor(received, received->numbers.items[0].end);
+    /* It lay in a gap just given up. Unacknowledged, what it carried comes again: harmless. */
+    if (packet_number < received->floor_pn)
+        return RUDP_OK;
     enum rudp_status status = rudp_ranges_add(&received->numbers, host, packet_number,
                                               packet_number + 1, RANGE_COUNT_MAX + 1);
 
