@@ -3,10 +3,9 @@
 
 #include <string.h>
 
-/* Bounds of a tombstone's life (docs/protocol.md section 7). */
-#define TOMBSTONE_PTO_COUNT 3u
-#define TOMBSTONE_US_MIN    (1u * RUDP_US_PER_S)
-#define TOMBSTONE_US_MAX    (10u * RUDP_US_PER_S)
+/* A tombstone's life (docs/protocol.md section 7): a peer that missed the CLOSE asks again at its
+ * probe timeouts, which may have backed off to seconds. */
+#define TOMBSTONE_US (10u * RUDP_US_PER_S)
 
 _Static_assert(RUDP_REPLY_BYTES_MAX <= RUDP_CLOSE_PACKET_BYTES_MAX,
                "a session that ends counts on its CLOSE not being longer");
@@ -179,12 +178,11 @@ static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
     if (session->close_code != RUDP_CLOSE_SILENT)
         send_close(endpoint, session, context);
     if (session->peer_id != 0) {
-        uint64_t pto_us = rudp_session_pto_base_us(session, context);
-        uint64_t life_us = max_u64(TOMBSTONE_PTO_COUNT * pto_us, TOMBSTONE_US_MIN);
+        uint64_t life_us = TOMBSTONE_US;
 
         /* Who was not answered repeats its hello, whose messages may have been read already. */
-        if (!session->answered)
-            life_us = TOMBSTONE_US_MAX;
+        if (!session->answered && session->close_reason != RUDP_CLOSE_REASON_CONNECT_TIMEOUT)
+            life_us = max_u64(life_us, context->config->connect_timeout_us);
         bool finished = session->close_code == RUDP_CLOSE_FINISHED ||
                         session->close_reason == RUDP_CLOSE_REASON_PEER ||
                         session->close_reason == RUDP_CLOSE_REASON_LOCAL;
@@ -195,7 +193,7 @@ static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
         };
 
         rudp_tombstones_add(&endpoint->tombstones, &endpoint->host, &model, session->local_id,
-                            session->peer_id, context->now_us + min_u64(life_us, TOMBSTONE_US_MAX));
+                            session->peer_id, context->now_us + life_us);
     }
     rudp_received_clear(&session->received, context->host);
 }

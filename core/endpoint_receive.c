@@ -69,7 +69,7 @@ static void reply_reset(struct rudp_endpoint *endpoint, const struct arrival *ar
         .source_id = arrival->header->destination_id,
     };
 
-    if (arrival->packet_bytes >= RUDP_WIRE_LONG_BYTES + RUDP_WIRE_CHECK_BYTES)
+    if (arrival->packet_bytes >= RUDP_WIRE_RESET_BYTES)
         reply(endpoint, arrival->path, &header);
 }
 

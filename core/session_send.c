@@ -286,18 +286,25 @@ static void write_frames(struct rudp_session *session, const struct rudp_context
     session->ping_due = false;
 }
 
+/* Fills the packet up to packet_bytes, its check included. */
+static void pad_to(struct draft *draft, uint64_t packet_bytes)
+{
+    uint64_t now_bytes = draft->writer.used_bytes + RUDP_WIRE_CHECK_BYTES;
+
+    if (now_bytes < packet_bytes)
+        (void)rudp_wire_write_padding(&draft->writer, (size_t)(packet_bytes - now_bytes));
+}
+
 static void finish_packet(struct rudp_session *session, const struct rudp_context *context,
                           struct draft *draft)
 {
     enum rudp_packet_type type = packet_type(session);
 
     if (type == RUDP_PACKET_HELLO) {
-        uint64_t padded_bytes = min_u64(session->packet_bytes, RUDP_PACKET_BYTES_BASE);
-        uint64_t now_bytes = draft->writer.used_bytes + RUDP_WIRE_CHECK_BYTES;
-
-        if (now_bytes < padded_bytes)
-            (void)rudp_wire_write_padding(&draft->writer, (size_t)(padded_bytes - now_bytes));
+        pad_to(draft, min_u64(session->packet_bytes, RUDP_PACKET_BYTES_BASE));
         session->hello_due = false;
+    } else if (type == RUDP_PACKET_SHORT && draft->eliciting) {
+        pad_to(draft, RUDP_WIRE_RESET_BYTES); /* a peer that lost its state may then say so */
     }
     draft->writer.capacity_bytes += RUDP_WIRE_CHECK_BYTES;
     rudp_wire_write_check(&draft->writer);

@@ -14,6 +14,7 @@
 #define RUDP_WIRE_CHECK_BYTES     4u
 #define RUDP_WIRE_SHORT_BYTES     13u /* header of a short packet */
 #define RUDP_WIRE_LONG_BYTES      25u /* common header of a long packet */
+#define RUDP_WIRE_RESET_BYTES     (RUDP_WIRE_LONG_BYTES + RUDP_WIRE_CHECK_BYTES)
 #define RUDP_WIRE_PACKET_BYTES_MIN (RUDP_WIRE_SHORT_BYTES + RUDP_WIRE_CHECK_BYTES)
 #define RUDP_WIRE_TOKEN_BYTES_MAX 64u
 #define RUDP_WIRE_VERSIONS_MAX    16u
