@@ -11,7 +11,8 @@
 
 #define RUN_US_MAX      (3600 * (uint64_t)S) /* virtual; what takes longer is stuck */
 #define ACCIDENT_US_MAX (3 * (uint64_t)S)    /* accidents happen early, while there is traffic */
-#define AFTERMATH_US    (15 * (uint64_t)S)   /* tombstones live for ten seconds at most */
+#define CONNECT_US      (300 * (uint64_t)S)  /* patient */
+#define AFTERMATH_US    (CONNECT_US + 10 * (uint64_t)S) /* no tombstone lives longer */
 #define RETRY_US        (20 * (uint64_t)MS)
 #define RESTART_BYTES   8u /* messages that tell incarnations apart are at least this long */
 #define TRAFFIC_BYTES   400000u
@@ -123,7 +124,7 @@ static void draw_config(struct scenario *scenario, struct rudp_config *config)
     rudp_config_init(config);
     config->packet_bytes = draw_packet_bytes(scenario);
     config->packet_bytes_fixed = !has(scenario, SCENARIO_MTU) && chance(scenario, 50);
-    config->connect_timeout_us = 300 * S;
+    config->connect_timeout_us = CONNECT_US;
     config->rto_initial_us = magnitude(scenario, 50 * MS, S);
     config->rto_min_us = magnitude(scenario, 2 * MS, 50 * MS);
     config->rto_max_us = between(scenario, S, 3 * S);
