@@ -244,10 +244,10 @@ static enum rudp_drop receive_with_id(struct rudp_endpoint *endpoint,
     }
     if (rudp_address_equal(&session->path.remote, &arrival->path->remote))
         return deliver(endpoint, session, context, arrival);
-    enum rudp_drop drop =
-        rudp_session_receive_elsewhere(session, context, arrival->path, header, arrival->frames);
+    enum rudp_drop drop = rudp_session_receive_elsewhere(session, context, arrival->path, header,
+                                                         arrival->frames, arrival->packet_bytes);
 
-    if (drop == RUDP_DROP_COUNT)
+    if (drop == RUDP_DROP_COUNT && session->state != RUDP_SESSION_CLOSED)
         endpoint_rehash(endpoint, session);
     endpoint_update(endpoint, session, context);
     return drop;

@@ -173,11 +173,10 @@ enum rudp_drop rudp_session_receive(struct rudp_session *session,
                                     const struct rudp_reader *frames, size_t packet_bytes);
 
 /* A packet with the session's id from another address: may begin or complete a move (section 8). */
-enum rudp_drop rudp_session_receive_elsewhere(struct rudp_session *session,
-                                              const struct rudp_context *context,
-                                              const struct rudp_path *path,
-                                              const struct rudp_header *header,
-                                              const struct rudp_reader *frames);
+enum rudp_drop
+rudp_session_receive_elsewhere(struct rudp_session *session, const struct rudp_context *context,
+                               const struct rudp_path *path, const struct rudp_header *header,
+                               const struct rudp_reader *frames, size_t packet_bytes);
 
 /* A RETRY for this opener: the hello goes out again with the token. */
 enum rudp_drop rudp_session_receive_retry(struct rudp_session *session,

@@ -297,14 +297,19 @@ enum rudp_drop rudp_session_receive_elsewhere(struct rudp_session *session,
                                               const struct rudp_context *context,
                                               const struct rudp_path *path,
                                               const struct rudp_header *header,
-                                              const struct rudp_reader *frames)
+                                              const struct rudp_reader *frames, size_t packet_bytes)
 {
+    struct survey survey;
     uint64_t next_pn = rudp_received_next_pn(&session->received);
     uint64_t packet_number = rudp_wire_expand_packet_number(header->packet_number, next_pn);
 
     if (session->state != RUDP_SESSION_ESTABLISHED || header->type != RUDP_PACKET_SHORT ||
         rudp_received_is_duplicate(&session->received, packet_number))
         return RUDP_DROP_WRONG_ADDRESS;
+    /* A peer that is gone answers no challenge, and its last word is as good from anywhere: only
+     * the peer knows the id. */
+    if (check_frames(session, *frames, &survey) == RUDP_DROP_COUNT && survey.closes)
+        return rudp_session_receive(session, context, header, frames, packet_bytes);
     bool is_candidate =
         session->challenge != 0 && rudp_address_equal(&session->candidate.remote, &path->remote);
 
