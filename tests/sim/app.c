@@ -63,7 +63,8 @@ static void send_batch(struct sim_session *session)
         }
         enum rudp_status status = sim_send(session, session->next_bytes);
 
-        if (status == RUDP_E_FULL || status == RUDP_E_MEMORY) {
+        /* Closed means that the peer ended it: CLOSED follows. */
+        if (status == RUDP_E_FULL || status == RUDP_E_MEMORY || status == RUDP_E_CLOSED) {
             session->waits_writable = true;
             return;
         }

@@ -172,8 +172,10 @@ void sim_check_event(struct sim_session *session, const struct rudp_event *event
         return;
     if (event->undelivered_bytes > sim_flow_offset(&session->flow, session->flow.count))
         sim_fail(sim, "session %u: more undelivered than sent", session->id);
+    bool gone_without_word = event->reason == RUDP_CLOSE_REASON_PEER_RESTARTED ||
+                             event->reason == RUDP_CLOSE_REASON_DEAD;
     bool expected = (sim->reasons_allowed & (1u << event->reason)) != 0 ||
-                    (event->reason == RUDP_CLOSE_REASON_PEER_RESTARTED && peer_is_closed(session));
+                    (gone_without_word && peer_is_closed(session));
 
     /* A session nobody answered in, or whose peer is a stranger, may fail in its own ways. */
     if (!expected && session->peer != NULL && session->established)

@@ -12,7 +12,7 @@
 #define RUN_US_MAX      (3600 * (uint64_t)S) /* virtual; what takes longer is stuck */
 #define ACCIDENT_US_MAX (3 * (uint64_t)S)    /* accidents happen early, while there is traffic */
 #define CONNECT_US      (300 * (uint64_t)S)  /* patient */
-#define AFTERMATH_US    (CONNECT_US + 10 * (uint64_t)S) /* no tombstone lives longer */
+#define AFTERMATH_US    (CONNECT_US + 20 * (uint64_t)S) /* no tombstone lives longer */
 #define RETRY_US        (20 * (uint64_t)MS)
 #define RESTART_BYTES   8u /* messages that tell incarnations apart are at least this long */
 #define TRAFFIC_BYTES   400000u
@@ -269,8 +269,10 @@ static void on_open(void *context, void *owned)
     struct sim *sim = scenario->sim;
     const uint32_t *nodes = owned;
 
-    /* A program that was called meanwhile answers in that session. */
-    if (has(scenario, SCENARIO_BOTH) && sim_latest(sim, nodes[0]) != NULL)
+    const struct sim_session *latest = sim_latest(sim, nodes[0]);
+
+    /* A program that was called, or called, meanwhile goes on in that session. */
+    if (latest != NULL && latest->peer != NULL && !latest->gone)
         return;
     const struct sim_app *app =
         nodes[0] == SIM_SERVER ? &scenario->acceptor_app : &scenario->opener_app;
@@ -415,9 +417,11 @@ static void run(struct scenario *scenario)
     sim_check_settled(sim);
     if (!sim_run_until(sim, is_flushed, limit_us))
         sim_fail(sim, "what was delivered is not acknowledged");
+    sim_run_for_us(sim, AFTERMATH_US); /* sessions that nobody answers end too */
+    if (sim->failed || !is_everything_released(sim))
+        return;
     sim_run_for_us(sim, AFTERMATH_US);
-    if (!sim->failed && is_everything_released(sim))
-        check_emptied(scenario);
+    check_emptied(scenario);
 }
 
 static void report(const struct scenario *scenario, struct scenario_result *result)
