@@ -5,7 +5,7 @@
 #define PACING_SLOW_START_TIMES_4 8u
 #define PACING_TIMES_4            5u
 
-#define WINDOW_PACKETS_MIN 2u
+#define WINDOW_PACKETS_MIN 4u
 
 /* One algorithm so far. Another one turns this into a switch in each function below. */
 static struct rudp_cubic *cubic_of(struct rudp_cc *cc)

@@ -5,7 +5,7 @@
  * long as a curve is looked at for less than 256 s: by then it has left WINDOW_BYTES_MAX behind. */
 #define WINDOW_BYTES_MAX    (UINT64_C(1) << 30)
 #define PACKETS_INITIAL     10u
-#define PACKETS_MIN         2u
+#define PACKETS_MIN         4u
 #define BYTES_INITIAL_LIMIT 14720u /* RFC 9002 section 7.2 */
 #define UNIT_SHIFT          13u
 #define UNITS_MAX           (UINT64_C(1) << 21)

@@ -101,8 +101,7 @@ void rudp_loss_on_sent(struct rudp_loss *loss, const struct rudp_sent_packet *pa
 /* True when the frame acknowledges only what was sent. */
 bool rudp_loss_ack_is_valid(const struct rudp_loss *loss, const struct rudp_ack_frame *ack);
 
-/* Takes an acknowledgement in, then declares losses. delay_us: the frame's, already limited to
- * what the peer announced. */
+/* Takes an acknowledgement in, then declares losses. delay_us: the frame's. */
 void rudp_loss_on_ack(struct rudp_loss *loss, const struct rudp_host *host,
                       const struct rudp_ack_frame *ack, uint64_t delay_us, uint64_t pto_us,
                       uint64_t now_us, const struct rudp_loss_handler *handler,

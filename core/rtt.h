@@ -1,5 +1,5 @@
-/* rtt.h - round-trip estimator (RFC 9002 section 5): samples in, smoothed RTT and probe timeout out.
- * Pure arithmetic: no clock, no allocation, no failure. rudp_rtt_init before use. */
+/* rtt.h - round-trip estimator (RFC 9002 section 5): samples in, smoothed RTT and probe timeout
+ * out. Pure arithmetic: no clock, no allocation, no failure. rudp_rtt_init before use. */
 #ifndef RUDP_CORE_RTT_H
 #define RUDP_CORE_RTT_H
 
@@ -17,8 +17,8 @@ struct rudp_rtt {
 
 void rudp_rtt_init(struct rudp_rtt *rtt);
 
-/* Feeds one round trip. ack_delay_us is what the peer says it waited before acknowledging, already
- * limited to the maximum it announced. It is subtracted only as long as the result stays at or
+/* Feeds one round trip. ack_delay_us is what the peer says it waited before acknowledging.
+ * It is subtracted only as long as the result stays at or
  * above min_us (RFC 9002 section 5.3). sample_us == 0 is legal. */
 void rudp_rtt_sample(struct rudp_rtt *rtt, uint64_t sample_us, uint64_t ack_delay_us);
 

@@ -2,8 +2,8 @@
  */
 #include "core/session.h"
 
-/* RFC 8899 section 4.3 (black hole detection), with a count that 40 % loss rarely reaches. */
-#define BLACK_HOLE_LOST_COUNT 12u
+/* RFC 8899 section 4.3 (black hole detection), with a count that 40 % loss does not reach. */
+#define BLACK_HOLE_LOST_COUNT 24u
 
 struct fate {
     struct rudp_session *session;
@@ -134,11 +134,11 @@ void rudp_session_on_ack(struct rudp_session *session, const struct rudp_context
     struct rudp_loss_handler handler = handler_for(&fate);
     struct rudp_loss_result result;
     uint64_t before_bytes = session->loss.in_flight_bytes;
-    uint64_t delay_us = session->state == RUDP_SESSION_ESTABLISHED
-                            ? min_u64(ack->delay_us, session->peer.ack_delay_us_max)
-                            : 0;
-
-    rudp_loss_on_ack(&session->loss, context->host, ack, delay_us,
+    /* The delay is not cut to the peer's maximum, as RFC 9002 section 5.3 would: an acknowledgement
+     * that was lost comes again much later with its true delay, and cutting that turned 0.3 ms
+     * round trips into 20 ms. The estimator keeps the result at or above the lowest round trip
+     * seen. */
+    rudp_loss_on_ack(&session->loss, context->host, ack, ack->delay_us,
                      rudp_session_pto_base_us(session, context), context->now_us, &handler,
                      &result);
     if (result.acked_bytes > 0)

@@ -4,6 +4,9 @@
 /* How long after its last use an idle session's memory is kept. */
 #define COMPACT_AFTER_US (2u * RUDP_US_PER_S)
 
+/* Hellos of full size before smaller ones are tried. */
+#define SMALL_HELLO_COUNT 4u
+
 uint64_t rudp_session_pto_base_us(const struct rudp_session *session,
                                   const struct rudp_context *context)
 {
@@ -19,10 +22,14 @@ uint64_t rudp_session_pto_base_us(const struct rudp_session *session,
 
 uint64_t rudp_session_pto_us(const struct rudp_session *session, const struct rudp_context *context)
 {
-    uint64_t base_us = rudp_session_pto_base_us(session, context);
-    uint64_t shift = min_u64(session->loss.probe_timeout_count, 16);
+    uint64_t pto_us = rudp_session_pto_base_us(session, context);
+    uint64_t max_us = context->config->rto_max_us;
 
-    return min_u64(base_us << shift, context->config->rto_max_us);
+    /* Half as long again each time. With doubling (RFC 9002 section 6.2.1) the mean wait has no
+     * bound once every other probe fails, as it does at 40 % loss each way. */
+    for (uint32_t i = 0; i < session->loss.probe_timeout_count && pto_us < max_us; i++)
+        pto_us += pto_us / 2;
+    return min_u64(pto_us, max_us);
 }
 
 static bool is_handshaking(const struct rudp_session *session)
@@ -104,6 +111,10 @@ static void on_probe_timeout(struct rudp_session *session, const struct rudp_con
         return;
     }
     rudp_session_requeue_oldest(session, context);
+    /* A hello that is never answered may be too large for the path. */
+    if (session->state == RUDP_SESSION_HELLO_SENT && !context->config->packet_bytes_fixed &&
+        session->unanswered_count == SMALL_HELLO_COUNT)
+        rudp_session_limit_packet_bytes(session, RUDP_PACKET_BYTES_MIN);
     if (session->state == RUDP_SESSION_HELLO_SENT && session->peer_id == 0)
         session->hello_due = true;
     else
