@@ -191,7 +191,8 @@ void rudp_send_stream_restart(struct rudp_send_stream *stream)
     stream->resend_cursor = stream->base_offset;
 }
 
-/* The boundary behind the message that begins at offset. */
+/* The boundary behind the message that begins at offset. RUDP_NEVER when none begins there: the
+ * peer may claim a delivery that ends inside a message, and then every boundary is lost. */
 static uint64_t message_end(const struct rudp_send_stream *stream, uint64_t offset)
 {
     uint8_t head[4];
@@ -200,10 +201,11 @@ static uint64_t message_end(const struct rudp_send_stream *stream, uint64_t offs
 
     rudp_buffer_read(&stream->buffer, offset, head, head_bytes);
     struct rudp_reader reader = {.data = head, .left_bytes = head_bytes};
-    enum rudp_status status = rudp_wire_read_varint(&reader, &message_bytes);
 
-    RUDP_ASSERT(status == RUDP_OK); /* written by rudp_send_stream_push */
-    return offset + (head_bytes - reader.left_bytes) + message_bytes;
+    if (rudp_wire_read_varint(&reader, &message_bytes) != RUDP_OK)
+        return RUDP_NEVER;
+    offset += head_bytes - reader.left_bytes;
+    return message_bytes <= stream->end_offset - offset ? offset + message_bytes : RUDP_NEVER;
 }
 
 uint64_t rudp_send_stream_start(struct rudp_send_stream *stream, const struct rudp_range *range,
