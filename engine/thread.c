@@ -198,11 +198,18 @@ size_t engine_descriptors(int *fds, size_t count_max)
     return count;
 }
 
+/* Locked, as is the waking up that comes between fetching an event and handling it: what the caller
+ * wrote to the source is then visible to the thread by the rules of the language, not only because
+ * the kernel happens to order it. */
 int engine_thread_add(struct engine_source *source, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = source};
 
-    return (int)engine_sys_epoll_ctl(thread.epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    pthread_mutex_lock(&thread.lock);
+    int result = (int)engine_sys_epoll_ctl(thread.epoll_fd, EPOLL_CTL_ADD, fd, &event);
+
+    pthread_mutex_unlock(&thread.lock);
+    return result;
 }
 
 int engine_thread_modify(struct engine_source *source, int fd, uint32_t events)

@@ -9,10 +9,11 @@
 /* --- Handler ---------------------------------------------------------------------------------- */
 
 /* Takes what is there; an echo that finds no room stays queued until WRITABLE. */
-static void take_messages(struct node *node, struct rudp_session *session)
+static void take_messages(struct node *node, struct engine_socket *sock,
+                          struct rudp_session *session)
 {
     static _Thread_local uint8_t buffer[MESSAGE_BYTES_MAX];
-    struct rudp_endpoint *endpoint = engine_socket_endpoint(node->sock);
+    struct rudp_endpoint *endpoint = engine_socket_endpoint(sock);
     size_t bytes;
 
     while (rudp_session_peek(endpoint, session, buffer, sizeof buffer, &bytes) == RUDP_OK) {
@@ -32,7 +33,6 @@ static void on_event(void *context, struct engine_socket *sock, const struct rud
 {
     struct node *node = context;
 
-    node->sock = sock; /* the first event may come before engine_socket_create returned */
     switch (event->type) {
     case RUDP_EVENT_OPENED:
         node->opened_count++;
@@ -42,10 +42,10 @@ static void on_event(void *context, struct engine_socket *sock, const struct rud
         break;
     case RUDP_EVENT_WRITABLE:
         node->writable_count++;
-        take_messages(node, event->session);
+        take_messages(node, sock, event->session);
         break;
     case RUDP_EVENT_READABLE:
-        take_messages(node, event->session);
+        take_messages(node, sock, event->session);
         break;
     case RUDP_EVENT_CLOSED:
         node->closed_count++;

@@ -8,11 +8,12 @@
 START_TEST (null_is_refused) {
     rudp_server *server = pair_server(NULL);
     rudp_client *client;
+    rudp_connection *connection;
     uint8_t byte = 0;
 
     ck_assert_int_eq(rudp_server_create(NULL, "", 0, NULL), RUDP_ERR_INVALID);
     ck_assert_int_eq(rudp_server_listen(NULL, 1), RUDP_ERR_INVALID);
-    ck_assert_int_eq(rudp_server_accept(NULL, (rudp_connection **)&byte, 0), RUDP_ERR_INVALID);
+    ck_assert_int_eq(rudp_server_accept(NULL, &connection, 0), RUDP_ERR_INVALID);
     ck_assert_int_eq(rudp_server_accept(server, NULL, 0), RUDP_ERR_INVALID);
     ck_assert_uint_eq(rudp_server_port(NULL), 0);
     ck_assert_int_eq(rudp_server_fd(NULL), RUDP_ERR_INVALID);
