@@ -163,8 +163,6 @@ void rudp_buffer_release_from(struct rudp_buffer *buffer, const struct rudp_host
     bool keeps_block = offset > buffer->base_offset && offset % RUDP_BUFFER_BLOCK_BYTES != 0;
     uint64_t first = block_of(offset) - block_of(buffer->base_offset) + (keeps_block ? 1 : 0);
 
-    if (buffer->capacity == 0 || first >= buffer->capacity)
-        return;
     free_blocks(buffer, host, first, buffer->capacity);
     ring_free_if_empty(buffer, host);
 }

@@ -236,11 +236,26 @@ START_TEST (failed_first_write_holds_nothing) {
 }
 END_TEST
 
+/* A ring that cannot grow leaves what is there as it is. */
+START_TEST (failed_growth_keeps_bytes) {
+    char back[3];
+
+    setup(0, 0);
+    ck_assert_uint_eq(write_text(0, "abc"), RUDP_OK);
+    f.memory.cap_bytes = f.memory.used_bytes;
+    ck_assert_uint_eq(write_text(100 * BLOCK, "x"), RUDP_E_MEMORY);
+    rudp_buffer_read(&f.buffer, 0, back, sizeof back);
+    ck_assert_mem_eq(back, "abc", 3);
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("buffer", random_changes_equal_model, far_offset_costs_pointers,
                      absurd_offset_is_refused, empty_write_takes_no_memory,
                      release_of_last_block_frees_ring, release_beyond_end_moves_base,
                      release_below_base_is_no_change, release_from_base_frees_all,
-                     release_from_keeps_bytes_below, failed_first_write_holds_nothing);
+                     release_from_keeps_bytes_below, failed_first_write_holds_nothing,
+                     failed_growth_keeps_bytes);
 }

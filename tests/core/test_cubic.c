@@ -197,14 +197,15 @@ END_TEST
 
 /* --- Events ----------------------------------------------------------------------------------- */
 
-/* RFC 9002 section 7.2: ten packets, but not more than 14,720 bytes unless that is below two. */
+/* RFC 9002 section 7.2: ten packets, but not more than 14,720 bytes unless that is below the
+ * floor. */
 START_TEST (initial_window) {
     struct fixture f;
 
     setup(&f, 1200, 1);
     ck_assert_uint_eq(f.cubic.window_bytes, 12000);
     setup(&f, 9000, 1);
-    ck_assert_uint_eq(f.cubic.window_bytes, 18000);
+    ck_assert_uint_eq(f.cubic.window_bytes, 36000);
     setup(&f, 1472, 1);
     ck_assert_uint_eq(f.cubic.window_bytes, 14720);
     setup(&f, 2000, 1);
@@ -297,7 +298,7 @@ START_TEST (recovery_does_not_grow) {
 }
 END_TEST
 
-/* Two packets is the least window. */
+/* Four packets is the least window. */
 START_TEST (window_has_a_floor) {
     struct fixture f;
 
@@ -306,7 +307,7 @@ START_TEST (window_has_a_floor) {
         f.now_us += 10000;
         lose_sent_at(&f, f.now_us);
     }
-    ck_assert_uint_eq(f.cubic.window_bytes, 2 * PACKET);
+    ck_assert_uint_eq(f.cubic.window_bytes, 4 * PACKET);
 }
 END_TEST
 
@@ -350,11 +351,11 @@ START_TEST (undo_works_once) {
     rudp_cubic_on_spurious_loss(&f.cubic);
     rudp_cubic_on_persistent_congestion(&f.cubic, PACKET);
     rudp_cubic_on_spurious_loss(&f.cubic);
-    ck_assert_uint_eq(f.cubic.window_bytes, 2 * PACKET);
+    ck_assert_uint_eq(f.cubic.window_bytes, 4 * PACKET);
 }
 END_TEST
 
-/* Persistent congestion starts over from two packets, up to the old threshold. */
+/* Persistent congestion starts over from the floor, up to the old threshold. */
 START_TEST (persistent_congestion_restarts) {
     struct fixture f;
 
@@ -362,7 +363,7 @@ START_TEST (persistent_congestion_restarts) {
     grow_to(&f, 100 * PACKET);
     lose_sent_at(&f, f.now_us);
     rudp_cubic_on_persistent_congestion(&f.cubic, PACKET);
-    ck_assert_uint_eq(f.cubic.window_bytes, 2 * PACKET);
+    ck_assert_uint_eq(f.cubic.window_bytes, 4 * PACKET);
     ck_assert(rudp_cubic_in_slow_start(&f.cubic));
     for (uint32_t i = 0; i < 6; i++)
         ack_window(&f, false);

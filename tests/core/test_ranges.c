@@ -257,10 +257,39 @@ START_TEST (no_memory_leaves_set_unchanged) {
 }
 END_TEST
 
+/* After a reservation as many adds succeed without memory, and not one more. */
+START_TEST (reserved_adds_need_no_memory) {
+    struct fixture f;
+
+    setup(&f, 0);
+    add(&f, 0, 1);
+    ck_assert_uint_eq(rudp_ranges_reserve(&f.ranges, host_of(&f), 15), RUDP_OK);
+    f.memory.cap_bytes = f.memory.used_bytes;
+    for (uint64_t n = 1; n <= 15; n++)
+        add(&f, 10 * n, 10 * n + 1);
+    ck_assert_uint_eq(f.ranges.count, 16);
+    ck_assert_uint_eq(rudp_ranges_reserve(&f.ranges, host_of(&f), 1), RUDP_E_MEMORY);
+    ck_assert_uint_eq(f.ranges.count, 16);
+    teardown(&f);
+}
+END_TEST
+
+/* A count that no array could have is refused without an allocation. */
+START_TEST (absurd_reservation_is_refused) {
+    struct fixture f;
+
+    setup(&f, 0);
+    ck_assert_uint_eq(rudp_ranges_reserve(&f.ranges, host_of(&f), UINT32_MAX), RUDP_E_MEMORY);
+    ck_assert(!f.memory.refused);
+    teardown(&f);
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("ranges", random_changes_equal_model, add_merges_what_touches,
                      add_keeps_gap_of_one, add_of_nothing_is_no_change, add_reaches_both_ends,
                      add_at_bound_still_extends, remove_at_bound_does_not_split,
-                     trim_cuts_and_keeps_capacity, no_memory_leaves_set_unchanged);
+                     trim_cuts_and_keeps_capacity, no_memory_leaves_set_unchanged,
+                     reserved_adds_need_no_memory, absurd_reservation_is_refused);
 }

@@ -230,6 +230,21 @@ START_TEST (past_deadline_fires_at_once) {
 }
 END_TEST
 
+/* The first tick beyond the wheel's reach fires in its turn, as the last within it does. */
+START_TEST (ends_of_reach_fire_in_time) {
+    struct fixture f;
+    uint64_t reach_us = (UINT64_C(1) << 30) * TICK; /* 64 slots to the power of 5 levels */
+
+    setup(&f, 0, 0);
+    rudp_wheel_file(&f.wheel, &f.entries[0], reach_us);
+    rudp_wheel_file(&f.wheel, &f.entries[1], reach_us - TICK);
+    ck_assert_ptr_null(rudp_wheel_expire(&f.wheel, reach_us - TICK - 1));
+    ck_assert_ptr_eq(rudp_wheel_expire(&f.wheel, reach_us - TICK), &f.entries[1]);
+    ck_assert_ptr_null(rudp_wheel_expire(&f.wheel, reach_us - 1));
+    ck_assert_ptr_eq(rudp_wheel_expire(&f.wheel, reach_us), &f.entries[0]);
+}
+END_TEST
+
 /* The owner may file the entry again, or others, while the wheel expires. */
 START_TEST (filing_while_expiring) {
     struct fixture f;
@@ -256,5 +271,5 @@ int main(void)
                      deadlines_make_progress, fires_not_a_microsecond_early,
                      empty_wheel_never_wakes, never_is_not_filed, called_off_entry_is_dropped,
                      later_deadline_stays_in_slot, past_deadline_fires_at_once,
-                     filing_while_expiring);
+                     ends_of_reach_fire_in_time, filing_while_expiring);
 }
