@@ -5,6 +5,7 @@
 #include "shim/deliver.h"
 #include "shim/drain.h"
 #include "shim/fd_table.h"
+#include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
 
@@ -104,32 +105,52 @@ static void hurry(struct shim_socket *sock, struct engine_socket *engine)
     engine_socket_leave(engine);
 }
 
+struct port_search {
+    uint16_t port;
+    bool is_ending; /* a socket on that port is on its way out */
+};
+
+static void search_port(void *context, struct shim_socket *sock)
+{
+    struct port_search *search = context;
+
+    if (atomic_load(&sock->phase) >= SHIM_LINGER && sock->local.port == search->port)
+        search->is_ending = true;
+}
+
+static void hurry_port(uint16_t port)
+{
+    uint32_t skip_count = 0;
+    struct shim_socket *sock;
+
+    while ((sock = shim_socket_pin(SHIM_LINGER, &skip_count)) != NULL) {
+        struct engine_socket *engine = shim_socket_engine(sock);
+
+        if (engine != NULL && sock->local.port == port)
+            hurry(sock, engine);
+        shim_socket_release(sock);
+    }
+}
+
 bool shim_linger_wait_for_port(uint16_t port)
 {
     uint64_t deadline_us = engine_now_us() + shim_process_settings()->config.linger_us;
     uint32_t seen_end_count = atomic_load(&end_count);
-    uint32_t skip_count = 0;
-    bool found = false;
-    struct shim_socket *sock;
+    struct port_search search = {.port = port};
 
     shim_linger_sweep();
-    while ((sock = shim_socket_pin(SHIM_LINGER, &skip_count)) != NULL) {
-        struct engine_socket *engine = shim_socket_engine(sock);
-
-        if (engine != NULL && sock->local.port == port) {
-            found = true;
-            hurry(sock, engine);
-        }
-        shim_socket_release(sock);
-    }
-    while (found && atomic_load(&end_count) == seen_end_count) {
+    shim_socket_each(search_port, &search);
+    if (!search.is_ending) /* but it may have ended since the count was read */
+        return atomic_load(&end_count) != seen_end_count;
+    hurry_port(port);
+    while (atomic_load(&end_count) == seen_end_count) {
         uint64_t now_us = engine_now_us();
 
         if (now_us >= deadline_us)
             return false;
         engine_sys_futex_wait(&end_count, seen_end_count, deadline_us - now_us);
     }
-    return found || atomic_load(&end_count) != seen_end_count;
+    return true;
 }
 
 struct exit_list {
@@ -158,7 +179,11 @@ static void flush_one(struct shim_socket *sock, uint64_t deadline_us)
     engine_socket_enter(engine);
     shim_drain(sock);
     engine_socket_leave(engine);
-    (void)engine_socket_flush(engine, sub_floor_u64(deadline_us, engine_now_us()));
+    if (!engine_socket_flush(engine, sub_floor_u64(deadline_us, engine_now_us())))
+        shim_log(SHIM_LOG_ERROR,
+                 "the program ends before all it sent has arrived: RUDP_LINGER, %d "
+                 "ms, is over",
+                 (int64_t)(shim_process_settings()->config.linger_us / RUDP_US_PER_MS));
 }
 
 static void say_goodbye(struct shim_socket *sock)

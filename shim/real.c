@@ -21,9 +21,13 @@ long real_result(long raw_result)
 #if defined(SHIM_LINKED_IN)
 
 /* The hooks are linked under their C names: the plain names are libc's, or a sanitizer's. */
-struct real real = {
-#define X(name, result, parameters) .name = (result(*) parameters)(void *)name,
+#define X(name, result, parameters) extern result plain_##name parameters __asm__(#name);
 #define ALIAS(name, target)
+SHIM_SURFACE_MAP(X, ALIAS)
+#undef X
+
+struct real real = {
+#define X(name, result, parameters) .name = plain_##name,
     SHIM_SURFACE_MAP(X, ALIAS)
 #undef ALIAS
 #undef X
