@@ -49,6 +49,7 @@ void rudp_loss_restart(struct rudp_loss *loss, const struct rudp_host *host)
     loss->in_flight_count = 0;
     loss->loss_time_us = RUDP_NEVER;
     loss->probe_timeout_count = 0;
+    loss->event_sent_us = 0;
     loss->event_us = 0;
     loss->event_lost_count = 0;
     loss->event_spurious_count = 0;
@@ -151,7 +152,7 @@ static void on_spurious(struct rudp_loss *loss, const struct rudp_sent_packet *p
         loss->reordering_seen = true;
         loss->reordering_persist = REORDERING_PERSIST;
     }
-    if (packet->sent_us > loss->event_us)
+    if (packet->sent_us < loss->event_sent_us || packet->sent_us > loss->event_us)
         return;
     loss->event_spurious_count++;
     if (loss->event_spurious_count == loss->event_lost_count)
@@ -249,8 +250,11 @@ void rudp_loss_on_ack(struct rudp_loss *loss, const struct rudp_host *host,
     rudp_loss_detect(loss, pto_us, now_us, handler, result);
 }
 
-static uint64_t loss_delay_us(const struct rudp_loss *loss)
+/* Without a sample the probe timeout stands for the round trip, as a guess in RFC 9002 does. */
+static uint64_t loss_delay_us(const struct rudp_loss *loss, uint64_t pto_us)
 {
+    if (loss->rtt.sample_count == 0)
+        return pto_us;
     uint64_t rtt_us = max_u64(loss->rtt.smoothed_us, loss->rtt.latest_us);
 
     return max_u64(rtt_us + (rtt_us >> (3u - loss->reordering_shift)), GRANULARITY_US);
@@ -260,6 +264,7 @@ static void note_loss_event(struct rudp_loss *loss, const struct rudp_sent_packe
                             uint64_t now_us)
 {
     if (packet->sent_us > loss->event_us || loss->event_lost_count == 0) {
+        loss->event_sent_us = packet->sent_us;
         loss->event_us = now_us;
         loss->event_lost_count = 0;
         loss->event_spurious_count = 0;
@@ -293,7 +298,7 @@ void rudp_loss_detect(struct rudp_loss *loss, uint64_t pto_us, uint64_t now_us,
                       const struct rudp_loss_handler *handler, struct rudp_loss_result *result)
 {
     uint64_t run_start_us = RUDP_NEVER; /* of consecutive losses, for persistent congestion */
-    uint64_t delay_us = loss_delay_us(loss);
+    uint64_t delay_us = loss_delay_us(loss, pto_us);
 
     loss->loss_time_us = RUDP_NEVER;
     if (loss->largest_acked_pn == RUDP_NEVER)

@@ -59,7 +59,8 @@ struct rudp_loss {
     uint8_t reordering_shift;   /* reordering window is RTT / 8 << shift, at most RTT */
     uint8_t reordering_persist; /* loss events until the window is back at its start */
 
-    uint64_t event_us;         /* losses of packets sent at or before belong to the last event */
+    uint64_t event_sent_us;    /* the last loss event is about packets sent from this time on, */
+    uint64_t event_us;         /* up to this one */
     uint32_t event_lost_count; /* packets lost in it, */
     uint32_t event_spurious_count; /* and of these, acknowledged after all */
 };
