@@ -98,12 +98,19 @@ class AbsentPeerTest(EndToEndTest):
         self.assertEqual(status, errno.ECONNREFUSED, text)
         self.assertLess(seconds, CONNECT_TIMEOUT_S + 2)
 
-    def test_a_peer_without_the_shim_is_a_timeout(self):
+    def call_plain(self, *command):
         port = harness.free_port()
-        self.start([built("udp_rpc"), "serve", HOST, str(port)], plain=True).wait_bound(port)
+        self.start([*command, HOST, str(port)], plain=True).wait_bound(port)
         status, seconds, text = self.call(port)
         self.assertEqual(status, errno.ETIMEDOUT, text)
         self.assertLess(seconds, CONNECT_TIMEOUT_S + 2)
+
+    def test_a_peer_without_the_shim_is_a_timeout(self):
+        self.call_plain(built("udp_stream"), "receive")
+
+    def test_a_peer_that_throws_everything_back_is_a_timeout(self):
+        """Its packets are our own: no session with oneself."""
+        self.call_plain(built("udp_rpc"), "serve")
 
 
 class MisconfigurationTest(EndToEndTest):

@@ -38,7 +38,7 @@ PERL = ([["perl", "-MIO::Socket::INET", "-e",
 
 class ProgramsTest(EndToEndTest):
     def command(self, words, host, port):
-        words = [word.format(host=host, port=port) for word in words]
+        words = [word.replace("{host}", host).replace("{port}", str(port)) for word in words]
         return [built(words[0]), *words[1:]] if words[0] == "udp_stream" else words
 
     def transfer(self, pair, data, loss, host=HOST):
