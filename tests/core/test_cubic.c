@@ -373,6 +373,21 @@ START_TEST (persistent_congestion_restarts) {
 }
 END_TEST
 
+/* Below the old threshold the window doubles, and stops exactly there. */
+START_TEST (slow_start_ends_at_threshold) {
+    struct fixture f;
+
+    setup(&f, PACKET, 10000);
+    grow_to(&f, 10 * PACKET);
+    lose_sent_at(&f, f.now_us);
+    rudp_cubic_on_persistent_congestion(&f.cubic, PACKET);
+    ack_sent_at(&f, PACKET, f.now_us + 1, false);
+    ck_assert_uint_eq(f.cubic.window_bytes, 5 * PACKET);
+    ack_window(&f, false);
+    ck_assert_uint_eq(f.cubic.window_bytes, 7 * PACKET);
+}
+END_TEST
+
 /* A window that is not used does not grow, in either phase. */
 START_TEST (app_limited_does_not_grow) {
     struct fixture f;
@@ -417,5 +432,5 @@ int main(void)
                      loss_at_time_zero_counts, recovery_does_not_grow, window_has_a_floor,
                      fast_convergence, spurious_loss_is_undone, undo_works_once,
                      persistent_congestion_restarts, app_limited_does_not_grow,
-                     app_limited_time_is_not_counted);
+                     app_limited_time_is_not_counted, slow_start_ends_at_threshold);
 }
