@@ -15,7 +15,7 @@
  * names come without the prefix RUDP_. accepted, default and meaning are what docs/environment.md
  * says. */
 #define SHIM_ENVIRONMENT_MAP(X)                                                                    \
-    X(TAG, read_rules, rules, "[!][bind:|peer:]ADDR[/PREFIX][:PORT[-PORT]],...",                   \
+    X(TAG, read_rules, rules, "rules, comma separated",                                            \
       "every unicast peer but the plain services",                                                 \
       "which conversations are made reliable; the first rule that matches decides")                \
     X(PACKET_SIZE, read_packet_size, config, "auto or 576..65507", "auto",                         \
