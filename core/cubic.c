@@ -17,8 +17,7 @@
 #define FAST_CONVERGENCE_TIMES_20   17u /* (1 + beta) / 2, section 4.7 */
 #define RENO_ALPHA_NUMERATOR        9u  /* 3 * (1 - beta) / (1 + beta), section 4.3 */
 #define RENO_ALPHA_DENOMINATOR      17u
-#define TARGET_GROWTH_TIMES_2_LIMIT 3u /* section 4.2: at most half as much again in a round trip  \
-                                        */
+#define TARGET_GROWTH_TIMES_2_LIMIT 3u /* section 4.2: half as much again in a round trip */
 
 static uint64_t window_bytes_min(uint32_t packet_bytes)
 {
