@@ -98,8 +98,9 @@ struct rudp_session {
     bool hello_due;
     bool ping_due;
     bool blocked_due;
-    bool credit_due;  /* tell the credit now, in a packet that is acknowledged */
-    bool compact_due; /* memory can be given back once idle */
+    bool credit_due;       /* tell the credit now, in a packet that is acknowledged */
+    bool compact_due;      /* memory can be given back once idle */
+    uint64_t compacted_us; /* when that was last done */
     bool path_response_due;
     uint64_t path_response;
 

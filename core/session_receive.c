@@ -268,8 +268,8 @@ enum rudp_drop rudp_session_receive_retry(struct rudp_session *session,
         RETRY_COUNT_MAX = 3
     };
 
-    if (session->state != RUDP_SESSION_HELLO_SENT || session->peer_id != 0 ||
-        session->retry_count == RETRY_COUNT_MAX)
+    /* A hello that came meanwhile may have been forged, and proves nothing. */
+    if (session->state != RUDP_SESSION_HELLO_SENT || session->retry_count == RETRY_COUNT_MAX)
         return RUDP_DROP_UNEXPECTED;
     session->retry_count++;
     session->token_bytes = header->token_bytes;

@@ -25,7 +25,8 @@ static enum rudp_packet_type packet_type(const struct rudp_session *session)
 {
     if (session->state == RUDP_SESSION_ESTABLISHED)
         return RUDP_PACKET_SHORT;
-    return session->peer_id == 0 ? RUDP_PACKET_HELLO : RUDP_PACKET_HELLO_ACK;
+    /* An opener that was called meanwhile answers, and calls on: the hello may have been forged. */
+    return session->peer_id == 0 || session->hello_due ? RUDP_PACKET_HELLO : RUDP_PACKET_HELLO_ACK;
 }
 
 /* When the pacer lets the next data packet go. */
@@ -100,9 +101,9 @@ static bool something_is_due(struct rudp_session *session, const struct rudp_con
     }
     watch_for_credit(session, context);
     *with_data = data_may_leave(session, context) || session->probe_count > 0;
-    return *with_data || ack_is_due(session, context) || session->credit_due ||
-           session->path_response_due || session->ping_due || session->blocked_due ||
-           fin_may_leave(session);
+    return *with_data || session->hello_due || ack_is_due(session, context) ||
+           session->credit_due || session->path_response_due || session->ping_due ||
+           session->blocked_due || fin_may_leave(session);
 }
 
 uint64_t rudp_session_budget_bytes(const struct rudp_session *session)
@@ -132,6 +133,7 @@ static void write_header(struct rudp_session *session, struct draft *draft)
     };
 
     if (header.type == RUDP_PACKET_HELLO) {
+        header.destination_id = 0;
         header.token = session->token;
         header.token_bytes = session->token_bytes;
     }
@@ -254,9 +256,17 @@ static bool write_range(struct rudp_session *session, const struct rudp_context 
     return true;
 }
 
+/* FIN leaves with the newest delivery or behind its confirmation, not before: a peer that ends at
+ * FIN would report what was read here as undelivered. */
+static bool delivery_is_told(const struct rudp_session *session, const struct draft *draft)
+{
+    return (draft->sent.content & RUDP_SENT_CREDIT) != 0 ||
+           session->recv.base_offset <= session->credit_confirmed;
+}
+
 static void write_fin(struct rudp_session *session, struct draft *draft)
 {
-    if (!fin_may_leave(session) ||
+    if (!fin_may_leave(session) || !delivery_is_told(session, draft) ||
         !rudp_wire_write_fin(&draft->writer, session->send.end_offset - session->send_origin))
         return;
     session->fin_due = false;
@@ -273,9 +283,11 @@ static void write_frames(struct rudp_session *session, const struct rudp_context
     /* FIN comes with the newest delivery, so that the peer knows what was read to the end. */
     if (fin_may_leave(session))
         session->credit_due = true;
-    write_ack(session, context, draft);
-    write_credit(session, context, draft);
-    write_control(session, draft);
+    if (packet_type(session) != RUDP_PACKET_HELLO) { /* which is not for one peer in particular */
+        write_ack(session, context, draft);
+        write_credit(session, context, draft);
+        write_control(session, draft);
+    }
     if (with_data)
         while (write_range(session, context, draft))
             continue;

@@ -72,7 +72,7 @@ static uint64_t compact_deadline_us(const struct rudp_session *session)
     /* What is in flight is still needed. */
     if (!session->compact_due || session->loss.in_flight_count > 0)
         return RUDP_NEVER;
-    return session->last_active_us + COMPACT_AFTER_US;
+    return max_u64(session->last_active_us, session->compacted_us) + COMPACT_AFTER_US;
 }
 
 uint64_t rudp_session_deadline_us(const struct rudp_session *session,
@@ -115,9 +115,9 @@ static void on_probe_timeout(struct rudp_session *session, const struct rudp_con
     if (session->state == RUDP_SESSION_HELLO_SENT && !context->config->packet_bytes_fixed &&
         session->unanswered_count == SMALL_HELLO_COUNT)
         rudp_session_limit_packet_bytes(session, RUDP_PACKET_BYTES_MIN);
-    if (session->state == RUDP_SESSION_HELLO_SENT && session->peer_id == 0)
+    if (session->state == RUDP_SESSION_HELLO_SENT)
         session->hello_due = true;
-    else
+    if (session->peer_id != 0)
         session->probe_count = session->loss.probe_timeout_count > 1 ? 2 : 1;
 }
 
@@ -150,11 +150,15 @@ static void check_limits(struct rudp_session *session, const struct rudp_context
 static void compact(struct rudp_session *session, const struct rudp_context *context)
 {
     session->compact_due = false;
+    session->compacted_us = context->now_us;
     if (session->loss.in_flight_count > 0)
         return;
     rudp_loss_compact(&session->loss, context->host);
     rudp_received_compact(&session->received, context->host);
+    if (rudp_send_stream_queued_bytes(&session->send) == 0)
+        rudp_buffer_clear(&session->send.buffer, context->host);
     if (session->recv.received.count == 0) {
+        rudp_buffer_clear(&session->recv.buffer, context->host);
         rudp_ranges_clear(&session->recv.received, context->host);
         rudp_ranges_clear(&session->recv.taken, context->host);
         rudp_ranges_clear(&session->recv.starts, context->host);
