@@ -239,6 +239,7 @@ static void note_restart(struct sim_session *session)
         sim_fail(session->sim, "session %u: began anew too often", session->id);
         return;
     }
+    session->base_us[session->base_count] = session->sim->now_us;
     session->bound_incarnations[session->base_count] = 0;
     session->bases[session->base_count++] = base;
 }

@@ -52,6 +52,8 @@ static uint32_t find_source(struct sim_session *reader, const uint8_t *data, siz
         for (uint32_t base = source->base_count; base-- > 0;) {
             if (reader->source == source && reader->source_base >= base)
                 break;
+            if (source->base_us[base] > reader->opened_us && !reader->opener)
+                continue; /* began after this reader did */
             uint32_t index =
                 find_message(reader, &source->flow, source->bases[base], 0, data, bytes);
             if (index == SIM_FLOW_NONE)
@@ -158,6 +160,20 @@ static bool peer_is_closed(const struct sim_session *session)
     return true;
 }
 
+/* Both programs ended the session: neither reads what the other still sends, so neither may get
+ * credit for all of it, and what one had sent may be acknowledged for good before the other would
+ * have read it. */
+static bool both_ended(const struct sim_session *session)
+{
+    const struct sim *sim = session->sim;
+    bool peer_ended = false;
+
+    for (uint32_t i = 0; i < sim->session_count; i++)
+        if (sim->sessions[i]->node == session->peer && sim->sessions[i]->peer == session->node)
+            peer_ended = peer_ended || sim->sessions[i]->ended;
+    return session->ended && peer_ended;
+}
+
 void sim_check_event(struct sim_session *session, const struct rudp_event *event)
 {
     struct sim *sim = session->sim;
@@ -174,8 +190,11 @@ void sim_check_event(struct sim_session *session, const struct rudp_event *event
         sim_fail(sim, "session %u: more undelivered than sent", session->id);
     bool gone_without_word = event->reason == RUDP_CLOSE_REASON_PEER_RESTARTED ||
                              event->reason == RUDP_CLOSE_REASON_DEAD;
+    bool stuck = (event->reason == RUDP_CLOSE_REASON_LINGER ||
+                  event->reason == RUDP_CLOSE_REASON_PEER_ABORTED) &&
+                 both_ended(session);
     bool expected = (sim->reasons_allowed & (1u << event->reason)) != 0 ||
-                    (gone_without_word && peer_is_closed(session));
+                    (gone_without_word && peer_is_closed(session)) || stuck;
 
     /* A session nobody answered in, or whose peer is a stranger, may fail in its own ways. */
     if (!expected && session->peer != NULL && session->established)
@@ -232,19 +251,6 @@ size_t sim_memory_bound(const struct sim_node *node)
 }
 
 /* --- The end --- */
-
-/* Both programs ended the session. What one had sent may then be acknowledged, and closed for good,
- * before the other, which reads no more, had read it: nobody is left to report that to. */
-static bool both_ended(const struct sim_session *session)
-{
-    const struct sim *sim = session->sim;
-    bool peer_ended = false;
-
-    for (uint32_t i = 0; i < sim->session_count; i++)
-        if (sim->sessions[i]->node == session->peer && sim->sessions[i]->peer == session->node)
-            peer_ended = peer_ended || sim->sessions[i]->ended;
-    return session->ended && peer_ended;
-}
 
 static void check_report(struct sim_session *session)
 {

@@ -190,7 +190,8 @@ static void draw_end(struct scenario *scenario, struct sim_app *app, const struc
     app->end = ends[between(scenario, 0, 2)];
     app->expected_count = other->message_count;
     app->end_us = scenario->sim->now_us + magnitude(scenario, 100, 3 * S);
-    app->aborts = chance(scenario, 15);
+    /* Who aborts a call that crosses another's call leaves two sessions to tell apart. */
+    app->aborts = chance(scenario, 15) && !has(scenario, SCENARIO_BOTH);
     if (app->aborts)
         scenario->sim->reasons_allowed |=
             1u << RUDP_CLOSE_REASON_ABORTED | 1u << RUDP_CLOSE_REASON_PEER_ABORTED;
@@ -269,11 +270,11 @@ static void on_open(void *context, void *owned)
     struct sim *sim = scenario->sim;
     const uint32_t *nodes = owned;
 
-    const struct sim_session *latest = sim_latest(sim, nodes[0]);
-
     /* A program that was called, or called, meanwhile goes on in that session. */
-    if (latest != NULL && latest->peer != NULL && !latest->gone)
-        return;
+    for (uint32_t i = 0; i < sim->session_count; i++)
+        if (sim->sessions[i]->node == &sim->nodes[nodes[0]] &&
+            sim->sessions[i]->peer == &sim->nodes[nodes[1]] && !sim->sessions[i]->gone)
+            return;
     const struct sim_app *app =
         nodes[0] == SIM_SERVER ? &scenario->acceptor_app : &scenario->opener_app;
 

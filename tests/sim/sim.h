@@ -86,6 +86,7 @@ struct sim_session {
     /* What it sends. An incarnation of the peer gets the messages from bases[i] on. */
     struct sim_flow flow;
     uint32_t bases[SIM_BASES_MAX];
+    uint64_t base_us[SIM_BASES_MAX]; /* when each began */
     uint32_t
         bound_incarnations[SIM_BASES_MAX]; /* endpoint that reads it, counted from 1; 0: none */
     uint32_t base_count;
