@@ -61,6 +61,9 @@
 #define dup3        hook_dup3
 #define fcntl       hook_fcntl
 #define syscall     hook_syscall
+#define exit        hook_exit
 #define _exit       hook__exit
+#define _Exit       hook__Exit
+#define quick_exit  hook_quick_exit
 
 #endif
