@@ -10,11 +10,11 @@ import json
 import os
 import random
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
@@ -23,9 +23,10 @@ LIMIT_S = 60
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIZES = (0, 1, 100, 1200, 1201, 9000, 65507)
 
+PORTS = range(20000, 32000)
+
 options = argparse.Namespace()
-_port_lock = threading.Lock()
-_next_port = itertools.count(20000 + os.getpid() * 7 % 8000)
+_reserved = []
 
 
 def main():
@@ -79,10 +80,20 @@ def bound_ports(pid="self"):
 
 
 def free_port():
-    """A port nobody has, below the range that the kernel hands out by itself."""
-    with _port_lock:
-        taken = bound_ports()
-        return next(port for port in _next_port if port not in taken)
+    """A port nobody has, below the range that the kernel hands out by itself. An abstract name keeps
+    it from the other suites, which run at the same time: a program binds it only later."""
+    taken = bound_ports()
+    for port in PORTS:
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            name.bind(f"\0rudp-e2e-port-{port}")
+        except OSError:
+            name.close()
+            continue
+        _reserved.append(name)
+        if port not in taken:
+            return port
+    raise AssertionError("no port is free")
 
 
 # --- Programs ---------------------------------------------------------------------------------------
