@@ -98,10 +98,13 @@ enum rudp_status endpoint_add(struct rudp_endpoint *endpoint, const struct rudp_
         return RUDP_E_MEMORY;
     enum rudp_status status = rudp_session_init(session, context, path, opener, new_id(endpoint));
 
-    if (status == RUDP_OK)
-        status = enter_tables(endpoint, session);
+    if (status == RUDP_OK) {
+        session->links.tombstone = rudp_tombstones_reserve(&endpoint->tombstones, &endpoint->host);
+        status = session->links.tombstone == NULL ? RUDP_E_MEMORY : enter_tables(endpoint, session);
+    }
     if (status != RUDP_OK) {
         rudp_session_clear(session, context);
+        rudp_release(&endpoint->host, session->links.tombstone, sizeof *session->links.tombstone);
         rudp_release(&endpoint->host, session, sizeof *session);
         return status;
     }
@@ -145,6 +148,7 @@ void endpoint_remove(struct rudp_endpoint *endpoint, struct rudp_session *sessio
         endpoint->half_open_count--;
     endpoint->session_count--;
     rudp_session_clear(session, context);
+    rudp_release(&endpoint->host, session->links.tombstone, sizeof *session->links.tombstone);
     rudp_release(&endpoint->host, session, sizeof *session);
 }
 
@@ -186,13 +190,13 @@ static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
         bool finished = session->close_code == RUDP_CLOSE_FINISHED ||
                         session->close_reason == RUDP_CLOSE_REASON_PEER ||
                         session->close_reason == RUDP_CLOSE_REASON_LOCAL;
-        struct rudp_tombstone model = {
-            .path = session->path,
-            .next_pn = session->loss.next_pn + 1, /* the CLOSE above took one */
-            .close_code = finished ? RUDP_CLOSE_FINISHED : RUDP_CLOSE_ABORTED,
-        };
+        struct rudp_tombstone *tombstone = session->links.tombstone;
 
-        rudp_tombstones_add(&endpoint->tombstones, &endpoint->host, &model, session->local_id,
+        session->links.tombstone = NULL;
+        tombstone->path = session->path;
+        tombstone->next_pn = session->loss.next_pn + 1; /* the CLOSE above took one */
+        tombstone->close_code = finished ? RUDP_CLOSE_FINISHED : RUDP_CLOSE_ABORTED;
+        rudp_tombstones_add(&endpoint->tombstones, &endpoint->host, tombstone, session->local_id,
                             session->peer_id, context->now_us + life_us);
     }
     rudp_received_clear(&session->received, context->host);

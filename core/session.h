@@ -16,6 +16,7 @@
 #include "core/recv_stream.h"
 #include "core/send_stream.h"
 #include "core/table.h"
+#include "core/tombstone.h"
 #include "core/wheel.h"
 #include "core/wire.h"
 
@@ -47,10 +48,11 @@ struct rudp_session_links {
     struct rudp_table_node by_address;
     struct rudp_wheel_entry timer;
     struct rudp_list_node all;
-    struct rudp_list_node to_send;  /* linked while it may have something to send */
-    struct rudp_list_node to_event; /* linked while events wait to be taken */
-    bool half_open;                 /* counted as such */
-    bool retired;                   /* out of the tables, its tombstone made */
+    struct rudp_list_node to_send;    /* linked while it may have something to send */
+    struct rudp_list_node to_event;   /* linked while events wait to be taken */
+    struct rudp_tombstone *tombstone; /* reserved for its end; NULL once used */
+    bool half_open;                   /* counted as such */
+    bool retired;                     /* out of the tables, its tombstone made */
 };
 
 struct rudp_session {

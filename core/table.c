@@ -43,6 +43,11 @@ static enum rudp_status grow(struct rudp_table *table, const struct rudp_host *h
     return RUDP_OK;
 }
 
+enum rudp_status rudp_table_reserve(struct rudp_table *table, const struct rudp_host *host)
+{
+    return table->capacity == 0 ? grow(table, host) : RUDP_OK;
+}
+
 enum rudp_status rudp_table_insert(struct rudp_table *table, const struct rudp_host *host,
                                    struct rudp_table_node *node, uint64_t key)
 {

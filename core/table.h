@@ -17,6 +17,9 @@ struct rudp_table {
     uint32_t count;
 };
 
+/* Makes the first buckets, so that inserting cannot fail. RUDP_E_MEMORY. */
+enum rudp_status rudp_table_reserve(struct rudp_table *table, const struct rudp_host *host);
+
 /* RUDP_E_MEMORY only when the table has no buckets yet; a full one keeps longer chains instead. */
 enum rudp_status rudp_table_insert(struct rudp_table *table, const struct rudp_host *host,
                                    struct rudp_table_node *node, uint64_t key);

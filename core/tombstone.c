@@ -31,28 +31,31 @@ void rudp_tombstones_clear(struct rudp_tombstones *tombstones, const struct rudp
     rudp_table_clear(&tombstones->by_peer_id, host);
 }
 
+struct rudp_tombstone *rudp_tombstones_reserve(struct rudp_tombstones *tombstones,
+                                               const struct rudp_host *host)
+{
+    if (rudp_table_reserve(&tombstones->by_local_id, host) != RUDP_OK ||
+        rudp_table_reserve(&tombstones->by_peer_id, host) != RUDP_OK)
+        return NULL;
+    struct rudp_tombstone *tombstone = rudp_allocate(host, sizeof *tombstone);
+
+    if (tombstone != NULL)
+        *tombstone = (struct rudp_tombstone){0};
+    return tombstone;
+}
+
 void rudp_tombstones_add(struct rudp_tombstones *tombstones, const struct rudp_host *host,
-                         const struct rudp_tombstone *model, uint64_t local_id, uint64_t peer_id,
+                         struct rudp_tombstone *tombstone, uint64_t local_id, uint64_t peer_id,
                          uint64_t until_us)
 {
     if (tombstones->count == RUDP_TOMBSTONE_COUNT_MAX)
         remove_one(tombstones, host, oldest(tombstones));
-    struct rudp_tombstone *tombstone = rudp_allocate(host, sizeof *tombstone);
+    enum rudp_status status =
+        rudp_table_insert(&tombstones->by_local_id, host, &tombstone->by_local_id, local_id);
 
-    if (tombstone == NULL)
-        return;
-    *tombstone = *model;
-    if (rudp_table_insert(&tombstones->by_local_id, host, &tombstone->by_local_id, local_id) !=
-        RUDP_OK) {
-        rudp_release(host, tombstone, sizeof *tombstone);
-        return;
-    }
-    if (rudp_table_insert(&tombstones->by_peer_id, host, &tombstone->by_peer_id, peer_id) !=
-        RUDP_OK) {
-        rudp_table_remove(&tombstones->by_local_id, &tombstone->by_local_id);
-        rudp_release(host, tombstone, sizeof *tombstone);
-        return;
-    }
+    RUDP_ASSERT(status == RUDP_OK); /* reserved */
+    status = rudp_table_insert(&tombstones->by_peer_id, host, &tombstone->by_peer_id, peer_id);
+    RUDP_ASSERT(status == RUDP_OK);
     rudp_list_append(&tombstones->by_age, &tombstone->by_age);
     rudp_wheel_file(&tombstones->wheel, &tombstone->timer, until_us);
     tombstones->count++;

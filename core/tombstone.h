@@ -32,9 +32,14 @@ struct rudp_tombstones {
 void rudp_tombstones_init(struct rudp_tombstones *tombstones, uint64_t now_us);
 void rudp_tombstones_clear(struct rudp_tombstones *tombstones, const struct rudp_host *host);
 
-/* Without memory there is no tombstone: late packets are then answered by RESET. */
+/* Memory for a tombstone, taken when its session begins: one that is missing at the end would have
+ * late packets answered by RESET, and an opener send again what was read already. NULL: none. */
+struct rudp_tombstone *rudp_tombstones_reserve(struct rudp_tombstones *tombstones,
+                                               const struct rudp_host *host);
+
+/* Enters what rudp_tombstones_reserve returned; path, next_pn and close_code are filled in. */
 void rudp_tombstones_add(struct rudp_tombstones *tombstones, const struct rudp_host *host,
-                         const struct rudp_tombstone *model, uint64_t local_id, uint64_t peer_id,
+                         struct rudp_tombstone *tombstone, uint64_t local_id, uint64_t peer_id,
                          uint64_t until_us);
 
 /* NULL when there is none. */

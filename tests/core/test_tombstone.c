@@ -27,13 +27,13 @@ static void teardown(struct fixture *f)
 
 static void add(struct fixture *f, uint64_t local_id, uint64_t peer_id)
 {
-    struct rudp_tombstone model = {
-        .path.remote = peer_address,
-        .next_pn = 7,
-        .close_code = RUDP_CLOSE_FINISHED,
-    };
+    struct rudp_tombstone *tombstone = rudp_tombstones_reserve(&f->tombstones, &f->memory.host);
 
-    rudp_tombstones_add(&f->tombstones, &f->memory.host, &model, local_id, peer_id, LIFE_US);
+    ck_assert_ptr_nonnull(tombstone);
+    tombstone->path.remote = peer_address;
+    tombstone->next_pn = 7;
+    tombstone->close_code = RUDP_CLOSE_FINISHED;
+    rudp_tombstones_add(&f->tombstones, &f->memory.host, tombstone, local_id, peer_id, LIFE_US);
 }
 
 /* A closed session's id is found, another is not. */
@@ -117,25 +117,37 @@ START_TEST (bound_pushes_the_oldest_out) {
 }
 END_TEST
 
-/* Wherever memory runs out, there is no tombstone and nothing is held that it would have needed. */
-START_TEST (no_memory_makes_no_tombstone) {
-    size_t tables_bytes = 0;
-    bool refused = true;
+/* What was reserved is all that the end of a session needs, also of the first one. */
+START_TEST (reserved_tombstone_needs_no_memory) {
+    struct fixture f;
 
-    for (size_t cap_bytes = 0; refused; cap_bytes += 32) {
+    setup(&f);
+    struct rudp_tombstone *tombstone = rudp_tombstones_reserve(&f.tombstones, &f.memory.host);
+
+    f.memory.cap_bytes = f.memory.used_bytes;
+    rudp_tombstones_add(&f.tombstones, &f.memory.host, tombstone, LOCAL_ID, PEER_ID, LIFE_US);
+    ck_assert_ptr_eq(rudp_tombstones_find(&f.tombstones, LOCAL_ID), tombstone);
+    teardown(&f);
+}
+END_TEST
+
+/* Wherever memory ends, reserving says so. */
+START_TEST (reserve_without_memory_is_refused) {
+    struct rudp_tombstone *tombstone = NULL;
+    uint32_t refused_count = 0;
+
+    for (size_t cap_bytes = 0; tombstone == NULL; cap_bytes += 32) {
         struct fixture f;
 
         setup(&f);
         f.memory.cap_bytes = cap_bytes;
-        add(&f, LOCAL_ID, PEER_ID);
-        refused = f.memory.refused;
-        ck_assert_uint_eq(f.tombstones.count, refused ? 0 : 1);
-        ck_assert_int_eq(rudp_tombstones_find(&f.tombstones, LOCAL_ID) != NULL, !refused);
-        if (refused)
-            tables_bytes = max_u64(tables_bytes, f.memory.used_bytes);
+        tombstone = rudp_tombstones_reserve(&f.tombstones, &f.memory.host);
+        ck_assert_int_eq(tombstone == NULL, f.memory.refused);
+        refused_count += f.memory.refused;
+        rudp_release(&f.memory.host, tombstone, sizeof *tombstone);
         teardown(&f);
     }
-    ck_assert_uint_lt(tables_bytes, sizeof(struct rudp_tombstone));
+    ck_assert_uint_gt(refused_count, 3);
 }
 END_TEST
 
@@ -143,5 +155,6 @@ int main(void)
 {
     return SUITE_RUN("tombstone", find_knows_its_ids_only, find_peer_checks_the_address,
                      write_answers_with_close, advance_removes_what_is_over,
-                     bound_pushes_the_oldest_out, no_memory_makes_no_tombstone);
+                     bound_pushes_the_oldest_out, reserved_tombstone_needs_no_memory,
+                     reserve_without_memory_is_refused);
 }
