@@ -14,15 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PACKET_BYTES_MAX   RUDP_PACKET_BYTES_BASE
-#define FLIGHTS_MAX        128u
-#define MESSAGES_MAX       512u
-#define SESSIONS_MAX       8u                  /* of one endpoint */
-#define HEADER_BYTES       4u                  /* of a message of this test: its serial number */
-#define CAP_BYTES_AMPLE    (16u * 1024 * 1024) /* twice what 8 sessions and their buffers need */
-#define CAP_BYTES_STEP     8192u
-#define DAMAGE_BYTES       2u  /* CRC32C finds every burst of at most 32 bits */
-#define TIME_SHIFT_MAX     27u /* one step passes at most 2^27 us */
+#define PACKET_BYTES_MAX RUDP_PACKET_BYTES_BASE
+#define FLIGHTS_MAX      128u
+#define MESSAGES_MAX     512u
+#define SESSIONS_MAX     8u                  /* of one endpoint */
+#define HEADER_BYTES     4u                  /* of a message of this test: its serial number */
+#define CAP_BYTES_AMPLE  (16u * 1024 * 1024) /* twice what 8 sessions and their buffers need */
+#define CAP_BYTES_STEP   8192u
+#define DAMAGE_BYTES     2u /* CRC32C finds every burst of at most 32 bits */
+#define FIRST_BYTE_HELLO 0xc0u
+#define TIME_SHIFT_MAX   27u /* one step passes at most 2^27 us */
+/* Older packets are gone: tombstones answer for at least as long. */
+#define FLIGHT_US_MAX      RUDP_US_PER_S
 #define SETTLE_US          (300 * (uint64_t)RUDP_US_PER_S)
 #define ROUNDS_AT_ONCE_MAX 10000u /* more without time passing is a livelock */
 
@@ -66,6 +69,7 @@ struct side {
 
 struct flight {
     enum side_index to;
+    uint64_t sent_us;
     struct rudp_path path; /* as the receiver will see it */
     size_t bytes;
     uint8_t data[PACKET_BYTES_MAX];
@@ -370,9 +374,31 @@ static void do_restart(struct world *world)
     start_endpoint(world, side);
 }
 
+static bool is_shaking_hands(const struct world *world, const struct side *side)
+{
+    for (uint32_t index = 0; index < side->conversation_count; index++) {
+        struct rudp_session_stats stats;
+
+        rudp_session_stats(side->conversations[index].session, &stats);
+        if (!stats.established)
+            return true;
+    }
+    for (uint32_t index = 0; index < world->flight_count; index++) {
+        if (world->flights[index].data[0] == FIRST_BYTE_HELLO)
+            return true;
+    }
+    return false;
+}
+
+/* A hello is known by its address and id (docs/protocol.md section 4): from two addresses it is two
+ * sessions, and the messages on it may arrive twice. */
 static void do_move(struct world *world)
 {
-    next_side(world)->address.port++;
+    struct side *side = next_side(world);
+
+    if (is_shaking_hands(world, side))
+        world->broken = true;
+    side->address.port++;
 }
 
 static void do_packet_size(struct world *world)
@@ -421,6 +447,7 @@ static void collect(struct world *world, struct side *side)
         if (!rudp_address_equal(&path.remote, &to->address))
             continue; /* nobody is there */
         flight->to = index_of(world, to);
+        flight->sent_us = world->now_us;
         flight->path = (struct rudp_path){.remote = side->address, .local = to->address};
         learn_id(to, flight);
         world->flight_count++;
@@ -436,7 +463,8 @@ static void deliver(struct world *world, const struct flight *flight)
 {
     struct side *to = &world->sides[flight->to];
 
-    if (rudp_address_equal(&flight->path.local, &to->address))
+    if (world->now_us - flight->sent_us <= FLIGHT_US_MAX &&
+        rudp_address_equal(&flight->path.local, &to->address))
         rudp_endpoint_receive(to->endpoint, &flight->path, flight->data, flight->bytes,
                               world->now_us);
 }
@@ -565,6 +593,7 @@ static void do_inject(struct world *world)
     flight->to = how & 8 ? A : B;
     flight->path.remote = world->sides[flight->to == A ? B : A].address;
     flight->path.local = world->sides[flight->to].address;
+    flight->sent_us = world->now_us;
     flight->bytes = min_u64(bytes, script->left_bytes);
     memcpy(flight->data, script->data, flight->bytes);
     script->data += flight->bytes;

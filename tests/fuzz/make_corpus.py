@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the seed corpora from the test vectors.
+"""Makes the seed corpora, of packets from the test vectors.
 
-    make_corpus.py           writes corpus/fuzz_wire and corpus/fuzz_endpoint beside this file
+    make_corpus.py           writes corpus/TARGET for each target beside this file
     make_corpus.py --check   exit status 1 when a file there differs from what would be written
 
 Only files called seed-* are its own; others, such as inputs that once failed, stay.
@@ -82,6 +82,22 @@ def scripts():
     }
 
 
+ENVIRONMENTS = [
+    "RUDP_TAG=*",
+    "RUDP_TAG=!peer:192.0.2.0/24:53,bind:*:5000-5010,peer:[2001:db8::]/32,[::1]:7,127.0.0.1",
+    "RUDP_PACKET_SIZE=auto\nRUDP_CONNECT_TIMEOUT=10s\nRUDP_RTO_INITIAL=500\nRUDP_RTO_MIN=10ms",
+    "RUDP_PACKET_SIZE=65507\nRUDP_RTO_MAX=3s\nRUDP_RETRIES=15\nRUDP_KEEPALIVE=25s",
+    "RUDP_PACKET_SIZE=576\nRUDP_IDLE_TIMEOUT=2m\nRUDP_LINGER=off\nRUDP_SNDBUF=4M\nRUDP_RCVBUF=128K",
+    "RUDP_MEMORY_MAX=1G\nRUDP_CC=cubic\nRUDP_ORDER=unordered\nRUDP_REDUNDANCY=off",
+    "RUDP_FALLBACK=none\nRUDP_ACCEPT_PLAIN=yes\nRUDP_LOG=debug\nRUDP_LOG_FILE=/tmp/log",
+    "RUDP_RTO_MIN=5s\nRUDP_RTO_MAX=1s",
+    "RUDP_UNKNOWN=1",
+    "RUDP_RETRIES=0",
+    "RUDP_LINGER=18446744073709551616us",
+    "HOME=/\nRUDP_\nRUDP_TAG\nPATH=RUDP_TAG=x",
+]
+
+
 def slug(name):
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
@@ -113,6 +129,8 @@ def corpora():
         to_a = inject(ADDRESSED | NUMBERED | TO_A, packet)
         to_b = inject(ADDRESSED | NUMBERED, packet)
         files[f"fuzz_endpoint/seed-{name}"] = bytes([*start, *to_a, *to_b, *ROUND, *TALK])
+    for number, text in enumerate(ENVIRONMENTS):
+        files[f"fuzz_environment/seed-{number}"] = text.encode()
     return {os.path.join(HERE, "corpus", path): content for path, content in files.items()}
 
 
