@@ -70,7 +70,8 @@ static uint32_t find_source(struct sim_session *reader, const uint8_t *data, siz
 static bool may_bind(const struct sim_session *reader)
 {
     return reader->binding_count < reader->base_count ||
-           (reader->opener && reader->source != NULL && reader->source->closed);
+           (reader->opener && reader->source != NULL &&
+            (reader->source->closed || reader->source->base_count > reader->source_base + 1));
 }
 
 void sim_check_message(struct sim_session *reader, const uint8_t *data, size_t bytes)

@@ -91,7 +91,9 @@ static void draw_features(struct scenario *scenario, uint32_t allowed, uint32_t 
                            bit(SCENARIO_CROWD));
     features =
         exclude(features, forced, bit(SCENARIO_REBIND), bit(SCENARIO_BOTH) | bit(SCENARIO_CROWD));
-    features = exclude(features, forced, bit(SCENARIO_BOTH), bit(SCENARIO_CROWD));
+    /* A forged hello between two that cross makes incarnations whose messages look the same. */
+    features =
+        exclude(features, forced, bit(SCENARIO_BOTH), bit(SCENARIO_CROWD) | bit(SCENARIO_ATTACK));
     scenario->features = features;
 }
 
@@ -132,7 +134,7 @@ static void draw_config(struct scenario *scenario, struct rudp_config *config)
     config->keepalive_us = chance(scenario, 30) ? magnitude(scenario, S, 25 * S) : 25 * S;
     if (has(scenario, SCENARIO_REBIND)) /* a NAT needs to hear from inside */
         config->keepalive_us = between(scenario, S, 5 * S);
-    config->linger_us = 300 * S;
+    config->linger_us = RUN_US_MAX;
     config->ack_delay_us_max = between(scenario, 0, 25 * MS);
     config->send_buffer_bytes = draw_buffer_bytes(scenario);
     config->receive_buffer_bytes = draw_buffer_bytes(scenario);
