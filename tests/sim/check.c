@@ -32,10 +32,15 @@ static void bind_reader(struct sim_session *reader, struct sim_session *source, 
     reader->next_index = source->bases[base];
     reader->binding = ++reader->sim->binding_count;
     reader->binding_count++;
-    if (source->bound_incarnations[base] == reader->node->incarnation)
-        sim_fail(reader->sim, "session %u: what session %u sent is delivered a second time",
-                 reader->id, source->id);
     source->bound_incarnations[base] = reader->node->incarnation;
+}
+
+/* Not what began after this reader did, nor what another one at its endpoint has read. */
+static bool can_read(const struct sim_session *reader, const struct sim_session *source,
+                     uint32_t base)
+{
+    return (reader->opener || source->base_us[base] <= reader->opened_us) &&
+           source->bound_incarnations[base] != reader->node->incarnation;
 }
 
 /* Finds the flow whose incarnation begins with this message, the newest first. */
@@ -52,8 +57,8 @@ static uint32_t find_source(struct sim_session *reader, const uint8_t *data, siz
         for (uint32_t base = source->base_count; base-- > 0;) {
             if (reader->source == source && reader->source_base >= base)
                 break;
-            if (source->base_us[base] > reader->opened_us && !reader->opener)
-                continue; /* began after this reader did */
+            if (!can_read(reader, source, base))
+                continue;
             uint32_t index =
                 find_message(reader, &source->flow, source->bases[base], 0, data, bytes);
             if (index == SIM_FLOW_NONE)
@@ -87,9 +92,8 @@ void sim_check_message(struct sim_session *reader, const uint8_t *data, size_t b
         index = find_source(reader, data, bytes);
     if (index == SIM_FLOW_NONE) {
         sim_fail(reader->sim,
-                 "session %u: a message of %zu bytes is not the next one (%u of session %u)",
-                 reader->id, bytes, reader->next_index,
-                 reader->source == NULL ? UINT32_MAX : reader->source->id);
+                 "session %u: a message of %zu bytes is not the next one (%u), or comes again",
+                 reader->id, bytes, reader->next_index);
         return;
     }
     struct sim_flow *flow = &reader->source->flow;
