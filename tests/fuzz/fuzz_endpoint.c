@@ -4,8 +4,8 @@
  *
  * Always: no crash, no allocation over the cap, all memory given back. As long as nothing was
  * forged (damage is only what CRC32C is certain to find): every message arrives unaltered, at most
- * once, and in order where that was asked for. When nothing was forged and no session ended badly:
- * all of them arrive once the network works again. */
+ * once, and in order where that was asked for. When memory suffices, too, and no session ended: all
+ * of them arrive once the network works again. */
 #include "core/crc32c.h"
 #include "core/endpoint.h"
 #include "core/wire.h"
@@ -309,7 +309,8 @@ static void handle_events(struct world *world, struct side *side)
     }
 }
 
-/* At most one live session with a peer, as rudp_endpoint_find is there for. */
+/* One session with the peer at a time: while an older one still closes, the peer may take the new
+ * hello for a restart and send again what the older one has delivered. */
 static void do_open(struct world *world)
 {
     struct side *side = next_side(world);
@@ -317,7 +318,7 @@ static void do_open(struct world *world)
                                    .local = side->address};
     struct rudp_session *session;
 
-    if (rudp_endpoint_find(side->endpoint, &path.remote) != NULL)
+    if (side->conversation_count > 0)
         return;
     if (rudp_endpoint_open(side->endpoint, &path, &session, world->now_us) == RUDP_OK)
         add_conversation(side, session);
@@ -748,7 +749,7 @@ static void run(struct world *world)
     settle(world);
     if (!world->forged && !world->damaged)
         check_drops(world);
-    if (!world->forged && !world->broken && !world->closed)
+    if (!world->forged && world->ample && !world->broken && !world->closed)
         check_delivered(world);
 }
 
