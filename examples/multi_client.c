@@ -170,12 +170,11 @@ int main(int argc, char **argv)
         argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : (unsigned)DEFAULT_CLIENTS;
     unsigned message_count =
         argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : (unsigned)DEFAULT_MESSAGES;
-    struct client *clients = calloc(client_count + 1, sizeof *clients);
     int port_pipe[2];
     uint16_t port;
 
-    if (clients == NULL || pipe(port_pipe) != 0)
-        stop("start", RUDP_ERR_SYSTEM);
+    if (pipe(port_pipe) != 0)
+        stop("pipe", RUDP_ERR_SYSTEM);
     pid_t server = fork(); /* before this process uses the library: it may then go on in both */
 
     if (server == 0)
@@ -183,6 +182,10 @@ int main(int argc, char **argv)
     close(port_pipe[1]);
     if (server < 0 || read(port_pipe[0], &port, sizeof port) != sizeof port)
         stop("server", RUDP_ERR_SYSTEM);
+    struct client *clients = calloc(client_count + 1, sizeof *clients);
+
+    if (clients == NULL)
+        stop("clients", RUDP_ERR_MEMORY);
     for (unsigned i = 0; i < client_count; i++)
         clients[i] = (struct client){.number = i, .message_count = message_count, .port = port};
     unsigned echoed_count = run_clients(clients, client_count);

@@ -78,7 +78,7 @@ def run_installed(source, build, compiler, cmake):
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
         prefix = directory / "prefix"
-        run(cmake, "--install", build, "--prefix", prefix)
+        run(cmake, "--install", build, "--prefix", prefix, "--component", "library")
         library = next(prefix.rglob("librudp.so.0")).parent
         environment = dict(os.environ, LD_LIBRARY_PATH=str(library))
         build_with_pkg_config(source, prefix, directory / "pkg-config", compiler)
