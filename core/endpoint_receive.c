@@ -196,6 +196,9 @@ static enum rudp_drop receive_hello(struct rudp_endpoint *endpoint,
 {
     const struct rudp_header *header = arrival->header;
     enum hello_relation relation;
+
+    if (endpoint_find_id(endpoint, header->source_id) != NULL)
+        return RUDP_DROP_UNEXPECTED; /* our own, thrown back: no session with oneself */
     struct rudp_session *related = find_related(endpoint, arrival, &relation);
 
     if (relation == HELLO_SAME)
@@ -224,6 +227,17 @@ static enum rudp_drop receive_hello(struct rudp_endpoint *endpoint,
     return accept_new(endpoint, context, arrival, proven);
 }
 
+/* A packet of ours that came back, as from an echo service: it names the peer's id. A RESET for it
+ * would come back too, and end the session that sent it. */
+static bool is_thrown_back(const struct rudp_endpoint *endpoint, const struct arrival *arrival)
+{
+    const struct rudp_session *session = endpoint_find_address(endpoint, &arrival->path->remote);
+
+    while (session != NULL && session->peer_id != arrival->header->destination_id)
+        session = endpoint_find_next(session);
+    return session != NULL;
+}
+
 /* A packet that carries an id of ours. */
 static enum rudp_drop receive_with_id(struct rudp_endpoint *endpoint,
                                       const struct rudp_context *context,
@@ -238,7 +252,7 @@ static enum rudp_drop receive_with_id(struct rudp_endpoint *endpoint,
 
         if (tombstone != NULL)
             reply_close(endpoint, tombstone, arrival);
-        else if (header->type == RUDP_PACKET_SHORT)
+        else if (header->type == RUDP_PACKET_SHORT && !is_thrown_back(endpoint, arrival))
             reply_reset(endpoint, arrival);
         return RUDP_DROP_UNKNOWN_ID;
     }
