@@ -25,6 +25,12 @@ static void report_error(struct engine_socket *sock, const struct rudp_address *
         sock->handler.on_wire_error(sock->context, sock, remote, error);
 }
 
+/* Whom an error that the socket had pending is about; NULL: unknown. */
+static const struct rudp_address *connected_peer(const struct engine_socket *sock)
+{
+    return sock->wire.is_connected ? &sock->wire.peer : NULL;
+}
+
 /* Edge-triggered: a program that asked for its error queue leaves EPOLLERR standing, which would
  * spin a level-triggered wait. Modifying reports anew what holds. */
 static void watch_wire(struct engine_socket *sock)
@@ -46,7 +52,8 @@ static bool send_batch(struct engine_socket *sock, struct wire_batch *batch)
         sock->stats.sent_packet_count += report.sent_count;
         sock->stats.send_call_count += report.call_count;
         if (report.error != 0)
-            report_error(sock, result == WIRE_ERROR ? &report.remote : NULL, report.error);
+            report_error(sock, result == WIRE_ERROR ? &report.remote : connected_peer(sock),
+                         report.error);
     } while (result == WIRE_ERROR);
     return result == WIRE_SENT;
 }
@@ -214,7 +221,7 @@ static void receive(struct engine_socket *sock)
         if (count >= 0 && count < (long)WIRE_RECEIVE_COUNT)
             return;
         if (count < 0)
-            report_error(sock, sock->wire.is_connected ? &sock->wire.peer : NULL, (int)-count);
+            report_error(sock, connected_peer(sock), (int)-count);
     }
     if (!sock->is_retired)
         watch_wire(sock);

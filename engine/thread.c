@@ -91,6 +91,9 @@ static void *thread_main(void *argument)
         long count = engine_sys_epoll_wait(thread.epoll_fd, events, THREAD_EVENT_COUNT, timeout_us);
 
         wake_up();
+        /* Anything else means that the program closed our descriptors: nothing would be sent or
+         * received from here on, and nobody told. */
+        RUDP_ASSERT(count >= 0 || count == -EINTR);
         for (long i = 0; i < count; i++) {
             struct engine_source *source = events[i].data.ptr;
 

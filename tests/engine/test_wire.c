@@ -187,25 +187,6 @@ START_TEST (refused_packet_is_reported) {
 }
 END_TEST
 
-/* A wire that takes nothing for a while (its buffer holds one packet) loses no message. */
-START_TEST (full_wire_goes_on_when_there_is_room) {
-    static struct node server;
-    static struct node client;
-
-    node_open(&server, "127.0.0.1", NULL);
-    node_open(&client, "127.0.0.1", NULL);
-    set_option(engine_socket_wire_fd(client.sock), SOL_SOCKET, SO_SNDBUF, 1);
-    struct rudp_session *session = node_connect(&client, "127.0.0.1", server.port);
-
-    for (uint64_t number = 0; number < 200; number++)
-        node_send(&client, session, number);
-    node_wait(&server, node_has_received, 200);
-    ck_assert_uint_eq(server.wrong_count, 0);
-    node_close(&client);
-    node_close(&server);
-}
-END_TEST
-
 /* Addresses survive the way through sockaddr and back; what is none is refused. */
 START_TEST (addresses_convert) {
     static const char *const texts[] = {"127.0.0.1", "0.0.0.0", "::1", "fe80::1", "2001:db8::5"};
@@ -253,6 +234,6 @@ int main(void)
     return SUITE_RUN("wire", foreign_v4, foreign_v6, foreign_to_wildcard, foreign_v4_to_dual_stack,
                      foreign_v6_to_dual_stack, foreign_of_full_size, foreign_flood_is_drained,
                      foreign_without_handler_is_counted, refusal_of_a_connected_wire_is_reported,
-                     refused_packet_is_reported, full_wire_goes_on_when_there_is_room,
-                     addresses_convert, scope_counts_for_link_local_only);
+                     refused_packet_is_reported, addresses_convert,
+                     scope_counts_for_link_local_only);
 }
