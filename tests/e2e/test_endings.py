@@ -19,9 +19,9 @@ def read_offset(process):
 
 class SlowReceiverTest(EndToEndTest):
     def test_a_sender_waits_for_a_slow_receiver(self):
-        """Five megabytes to a receiver that does not read yet: the sender gets no further than the
+        """Ten megabytes to a receiver that does not read yet: the sender gets no further than the
         buffers allow, and when the receiver reads, nothing is missing."""
-        data = pack(make_messages(1, 5000, (1000,)))
+        data = pack(make_messages(1, 10000, (1000,)))
         port = harness.free_port()
         gate_read, gate_write = os.pipe()
         receiver = self.start([built("udp_stream"), "receive", HOST, str(port), "--wait"],
