@@ -187,6 +187,9 @@ static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
         /* Who was not answered repeats its hello, whose messages may have been read already. */
         if (!session->answered && session->close_reason != RUDP_CLOSE_REASON_CONNECT_TIMEOUT)
             life_us = max_u64(life_us, context->config->connect_timeout_us);
+        /* A hello that was delayed, or replayed, may have replaced the peer's newest incarnation,
+         * which must learn that it is not known here rather than that it is over. */
+        bool replaced = session->close_reason == RUDP_CLOSE_REASON_PEER_RESTARTED;
         bool finished = session->close_code == RUDP_CLOSE_FINISHED ||
                         session->close_reason == RUDP_CLOSE_REASON_PEER ||
                         session->close_reason == RUDP_CLOSE_REASON_LOCAL;
@@ -196,6 +199,7 @@ static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
         tombstone->path = session->path;
         tombstone->next_pn = session->loss.next_pn + 1; /* the CLOSE above took one */
         tombstone->close_code = finished ? RUDP_CLOSE_FINISHED : RUDP_CLOSE_ABORTED;
+        tombstone->resets = replaced;
         rudp_tombstones_add(&endpoint->tombstones, &endpoint->host, tombstone, session->local_id,
                             session->peer_id, context->now_us + life_us);
     }

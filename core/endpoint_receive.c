@@ -207,7 +207,8 @@ static enum rudp_drop receive_hello(struct rudp_endpoint *endpoint,
         rudp_tombstones_find_peer(&endpoint->tombstones, header->source_id, &arrival->path->remote);
 
     if (tombstone != NULL) {
-        reply_close(endpoint, tombstone, arrival);
+        if (!tombstone->resets)
+            reply_close(endpoint, tombstone, arrival);
         return RUDP_DROP_DUPLICATE;
     }
     if (!endpoint->accepting)
@@ -250,7 +251,7 @@ static enum rudp_drop receive_with_id(struct rudp_endpoint *endpoint,
         struct rudp_tombstone *tombstone =
             rudp_tombstones_find(&endpoint->tombstones, header->destination_id);
 
-        if (tombstone != NULL)
+        if (tombstone != NULL && !tombstone->resets)
             reply_close(endpoint, tombstone, arrival);
         else if (header->type == RUDP_PACKET_SHORT && !is_thrown_back(endpoint, arrival))
             reply_reset(endpoint, arrival);

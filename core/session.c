@@ -13,6 +13,7 @@
 static void reset_credit(struct rudp_session *session)
 {
     session->credit_told_limit = session->recv.limit_offset;
+    session->discarded_offset = RUDP_NEVER;
     session->credit_confirmed = session->recv.base_offset;
     session->credit_in_flight = false;
 }
@@ -175,9 +176,21 @@ void rudp_session_take(struct rudp_session *session, const struct rudp_context *
         session->credit_due = session->state != RUDP_SESSION_CLOSED;
 }
 
+void rudp_session_discard(struct rudp_session *session, const struct rudp_context *context)
+{
+    struct rudp_recv_stream *recv = &session->recv;
+    size_t message_bytes;
+
+    session->discarded_offset = rudp_session_delivered_offset(session);
+    while (rudp_recv_stream_next(recv, context->host, &message_bytes) == RUDP_OK)
+        rudp_recv_stream_take(recv, context->host);
+    recv->limit_offset =
+        max_u64(recv->limit_offset, recv->base_offset + context->config->receive_buffer_bytes);
+}
+
 void rudp_session_watch_delivery(struct rudp_session *session, const struct rudp_context *context)
 {
-    uint64_t delivered_offset = session->recv.base_offset;
+    uint64_t delivered_offset = rudp_session_delivered_offset(session);
 
     if (session->state != RUDP_SESSION_ESTABLISHED || delivered_offset <= session->recv_origin ||
         session->credit_confirmed >= delivered_offset) {

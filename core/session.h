@@ -107,6 +107,7 @@ struct rudp_session {
     uint64_t path_response;
 
     uint64_t credit_told_limit; /* newest limit sent */
+    uint64_t discarded_offset;  /* what came from here on was thrown away; RUDP_NEVER: nothing */
     uint64_t credit_confirmed;  /* delivered offset the peer is known to know */
     bool credit_in_flight;      /* in a packet that will be acknowledged or lost */
 
@@ -158,6 +159,16 @@ void rudp_session_raise(struct rudp_session *session, enum rudp_event_type type)
 
 /* Takes the message that was peeked: gives credit for it. */
 void rudp_session_take(struct rudp_session *session, const struct rudp_context *context);
+
+/* Throws away what a closing session's program will not read, so that a peer that waits for credit
+ * comes to its end. What was thrown away is never told as delivered. */
+void rudp_session_discard(struct rudp_session *session, const struct rudp_context *context);
+
+/* The application has everything below, of all incarnations. */
+static inline uint64_t rudp_session_delivered_offset(const struct rudp_session *session)
+{
+    return min_u64(session->recv.base_offset, session->discarded_offset);
+}
 
 /* Makes sure that the peer learns of the newest delivery even when nothing else is sent. */
 void rudp_session_watch_delivery(struct rudp_session *session, const struct rudp_context *context);

@@ -66,7 +66,7 @@ static void on_lost(void *pointer, const struct rudp_sent_packet *packet)
     if (packet->content & RUDP_SENT_CREDIT) {
         session->credit_in_flight = false;
         /* A later one may have arrived: resending each lost one would never end on a lossy path. */
-        if (session->credit_confirmed < session->recv.base_offset)
+        if (session->credit_confirmed < rudp_session_delivered_offset(session))
             session->credit_due = true;
     }
 }
@@ -141,8 +141,6 @@ void rudp_session_on_ack(struct rudp_session *session, const struct rudp_context
     rudp_loss_on_ack(&session->loss, context->host, ack, ack->delay_us,
                      rudp_session_pto_base_us(session, context), context->now_us, &handler,
                      &result);
-    if (result.acked_bytes > 0)
-        session->blocked_count = 0;
     tell_congestion_control_of_ack(session, context, ack, &result, before_bytes);
     tell_congestion_control_of_loss(session, context, &result);
     after_ack(session, context);

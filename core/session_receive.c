@@ -63,6 +63,7 @@ static void apply_credit(struct rudp_session *session, const struct rudp_context
     rudp_send_stream_on_delivered(send, context->host,
                                   session->send_origin + credit->delivered_offset);
     if (!rudp_send_stream_is_blocked(send)) {
+        session->blocked_count = 0;
         session->blocked_us = RUDP_NEVER;
         session->blocked_due = false;
     }
@@ -117,6 +118,8 @@ static enum rudp_drop apply_frame(struct rudp_session *session, const struct rud
     case RUDP_FRAME_PING:
         return RUDP_DROP_COUNT;
     case RUDP_FRAME_BLOCKED:
+        if (session->closing)
+            rudp_session_discard(session, context);
         session->credit_due = true;
         return RUDP_DROP_COUNT;
     case RUDP_FRAME_PARAMS:

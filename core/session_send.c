@@ -173,20 +173,20 @@ static void write_credit(struct rudp_session *session, const struct rudp_context
                          struct draft *draft)
 {
     struct rudp_recv_stream *recv = &session->recv;
+    uint64_t delivered_offset = rudp_session_delivered_offset(session);
+    /* Below the origin it is the last incarnation's messages that are unread. */
     struct rudp_credit_frame credit = {
-        .delivered_offset = recv->base_offset - session->recv_origin,
+        .delivered_offset = sub_floor_u64(delivered_offset, session->recv_origin),
         .limit_offset = recv->limit_offset - session->recv_origin,
     };
 
     if ((!draft->has_ack && !session->credit_due) || session->peer_id == 0)
         return;
-    if (recv->base_offset < session->recv_origin) /* the last incarnation's messages are unread */
-        credit.delivered_offset = 0;
     if (!rudp_wire_write_credit(&draft->writer, &credit))
         return;
     session->credit_told_limit = recv->limit_offset;
     draft->sent.content |= RUDP_SENT_CREDIT;
-    draft->sent.credit_offset = recv->base_offset;
+    draft->sent.credit_offset = delivered_offset;
     if (session->credit_due && rudp_wire_write_ping(&draft->writer)) {
         session->credit_due = false;
         draft->eliciting = true;
@@ -261,7 +261,7 @@ static bool write_range(struct rudp_session *session, const struct rudp_context 
 static bool delivery_is_told(const struct rudp_session *session, const struct draft *draft)
 {
     return (draft->sent.content & RUDP_SENT_CREDIT) != 0 ||
-           session->recv.base_offset <= session->credit_confirmed;
+           rudp_session_delivered_offset(session) <= session->credit_confirmed;
 }
 
 static void write_fin(struct rudp_session *session, struct draft *draft)
