@@ -14,7 +14,7 @@
 #define CONNECT_US      (300 * (uint64_t)S)  /* patient */
 #define AFTERMATH_US    (CONNECT_US + 20 * (uint64_t)S) /* no tombstone lives longer */
 #define RETRY_US        (20 * (uint64_t)MS)
-#define RESTART_BYTES   8u /* messages that tell incarnations apart are at least this long */
+#define TELLTALE_BYTES  8u /* messages that tell flows apart are at least this long */
 #define TRAFFIC_BYTES   400000u
 #define QUEUE_BYTES     100000u /* one packet of any size; under half a second at the lowest rate */
 
@@ -151,7 +151,9 @@ static void draw_sizes(struct scenario *scenario, struct sim_app *app)
     static const uint32_t bytes_max[] = {20, 200, 1500, 9000, 65507};
     uint32_t size = bytes_max[between(scenario, 0, 4)];
 
-    app->bytes_min = has(scenario, SCENARIO_RESTART) ? RESTART_BYTES : between(scenario, 0, 4);
+    app->bytes_min = between(scenario, 0, 4);
+    if (has(scenario, SCENARIO_RESTART) || has(scenario, SCENARIO_ATTACK))
+        app->bytes_min = TELLTALE_BYTES;
     app->bytes_max = size;
     app->edge_sizes = chance(scenario, 50);
     app->message_count = (uint32_t)magnitude(scenario, 1, min_u64(400, 4 * TRAFFIC_BYTES / size));

@@ -61,6 +61,33 @@ START_TEST (both_sides_may_close) {
 }
 END_TEST
 
+/* Two programs that end with more to send than the other gave credit for do not wait for each other
+ * until the linger time: what neither reads is thrown away and reported. */
+START_TEST (both_sides_may_close_with_full_windows) {
+    struct rudp_config config = default_config();
+
+    config.receive_buffer_bytes = RUDP_BUFFER_BYTES_MIN;
+    struct sim *sim = create_pair(&config);
+
+    sim->reasons_allowed = GRACEFUL;
+    struct sim_session *session = open_pair(sim);
+    struct sim_session *other = server_side(sim);
+
+    sim_pause_reading(session);
+    sim_pause_reading(other);
+    send_messages(session, 40, 9000);
+    send_messages(other, 40, 9000);
+    sim_close(session);
+    sim_close(other);
+    sim_run_for_us(sim, config.linger_us / 2);
+    ck_assert(session->closed);
+    ck_assert(other->closed);
+    ck_assert_uint_eq(session->undelivered_bytes, sim_flow_offset(&session->flow, 40));
+    ck_assert_uint_eq(other->undelivered_bytes, sim_flow_offset(&other->flow, 40));
+    finish(sim);
+}
+END_TEST
+
 /* What the peer still had to send when this side closed is reported to the peer. */
 START_TEST (close_reports_what_the_peer_did_not_read) {
     struct sim *sim = create_pair(NULL);
@@ -311,6 +338,7 @@ END_TEST
 int main(void)
 {
     return SUITE_RUN("close", close_delivers_what_was_accepted, both_sides_may_close,
+                     both_sides_may_close_with_full_windows,
                      close_reports_what_the_peer_did_not_read, closed_session_is_read_to_the_end,
                      abort_tells_the_peer, linger_time_bounds_a_close, lost_close_is_answered_again,
                      unknown_session_is_reset, forged_ends_are_ignored,
