@@ -62,6 +62,7 @@ def scripts():
         "reordering": plain + SHAKE + send(A, 0x8000 + 5000) + [DELIVER, 3, DELIVER, 1] + ROUND + TALK,
         "duplicates": plain + SHAKE + send(A, 50) + [DUPLICATE, 0] * 3 + TALK,
         "damage": plain + SHAKE + send(A, 50) + [DAMAGE, 0, 0, 30, 85, 85] + late + TALK,
+        "damaged hello": plain + [OPEN, A, DROP, 0] + send(A, 50) + [WAIT, 20, DAMAGE, 0, 0, 80, 85, 85] + late,
         "truncation": plain + SHAKE + send(A, 50) + [TRUNCATE, 0, 0, 30] + late + TALK,
         "forgery": plain + SHAKE + send(A, 50) + [FORGE, 0, 0, 13, 8] + late + TALK,
         "largest message": plain + SHAKE + send(A, 0xFFFF) + ROUND * 20 + read(B) + ROUND,

@@ -303,6 +303,7 @@ int main(void)
     tcase_add_loop_test(tcase, writer_makes_the_same_bytes, 0, (int)json_array_size(accepted));
     tcase_add_loop_test(tcase, reader_refuses, 0, (int)json_array_size(refused));
     suite_add_tcase(suite, tcase);
+    srunner_set_fork_status(runner, CK_NOFORK); /* hundreds of tests, none with state of its own */
     srunner_run_all(runner, CK_ENV);
     int failed_count = srunner_ntests_failed(runner);
 
