@@ -50,16 +50,14 @@ struct rudp_server {
     bool is_shut_down;
 };
 
-/* --- Signals: api_signal.c, inside the monitor -------------------------------------------------
- */
+/* --- Signals: api_signal.c, inside the monitor ------------------------------------------------ */
 
 /* Makes the descriptor on the first call. A negative errno. */
 int api_signal_fd(struct api_signal *signal);
 void api_signal_set(struct api_signal *signal, bool is_set);
 void api_signal_close(struct api_signal *signal);
 
-/* --- Hub: api_hub.c -----------------------------------------------------------------------------
- */
+/* --- Hub: api_hub.c --------------------------------------------------------------------------- */
 
 /* Puts a hub with one user on fd, which it takes over; on failure fd is closed. A RUDP_ERR_*. */
 int api_hub_create(struct api_hub **hub, int fd, const struct rudp_config *config);
@@ -81,22 +79,19 @@ void api_connection_discard(struct rudp_connection *connection);
 /* The RUDP_ERR_* for a call on a closed connection. */
 int api_close_error(const struct rudp_connection *connection);
 
-/* --- Server: api_server.c, inside ----------------------------------------------------------------
- */
+/* --- Server: api_server.c, inside ------------------------------------------------------------- */
 
 /* A peer's session is established: it joins the queue, or is refused. */
 void api_server_offer(struct api_hub *hub, struct rudp_session *session);
 
-/* --- Waiting: api_wait.c -------------------------------------------------------------------------
- */
+/* --- Waiting: api_wait.c ---------------------------------------------------------------------- */
 
 /* Runs attempt inside the monitor until it returns something else than RUDP_ERR_AGAIN or time is
  * over; sleeps on wait in between. timeout_ms as in rudp.h. Returns what attempt returned last. */
 int64_t api_attempt(struct engine_socket *sock, struct engine_wait *wait, int64_t timeout_ms,
                     int64_t (*attempt)(void *request), void *request);
 
-/* --- Settings, addresses, errors: api_settings.c, api_address.c, api_error.c ---------------------
- */
+/* --- Settings, addresses, errors: api_settings.c, api_address.c, api_error.c ------------------ */
 
 /* NULL gives the defaults. RUDP_ERR_INVALID when a field is out of range. */
 int api_config_from_settings(struct rudp_config *config, const struct rudp_settings *settings);

@@ -2,7 +2,6 @@
 
 #include "engine/system.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -32,21 +31,25 @@ int api_resolve(struct addrinfo **addresses, const char *host, uint16_t port)
     return resolve(addresses, host, port, 0);
 }
 
+/* Not libc's calls: a library that interposes them would make reliable sockets of these too. */
 static int open_socket(int family)
 {
-    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+    int fd = (int)engine_sys_udp_socket((sa_family_t)family);
 
-    return fd < 0 ? api_error_from_errno(errno) : fd;
+    return fd < 0 ? api_error_from_errno(-fd) : fd;
+}
+
+static int keep_or_close(int fd, long result)
+{
+    if (result >= 0)
+        return fd;
+    engine_sys_close(fd);
+    return api_error_from_errno((int)-result);
 }
 
 static int bind_or_close(int fd, const struct sockaddr *addr, socklen_t addr_bytes)
 {
-    if (fd < 0 || bind(fd, addr, addr_bytes) == 0)
-        return fd;
-    int error = errno;
-
-    engine_sys_close(fd);
-    return api_error_from_errno(error);
+    return fd < 0 ? fd : keep_or_close(fd, engine_sys_bind(fd, addr, addr_bytes));
 }
 
 /* Every address: one dual-stack socket, or IPv4 alone where there is no IPv6. */
@@ -87,10 +90,7 @@ int api_socket_connected(const struct addrinfo *address)
 {
     int fd = open_socket(address->ai_family);
 
-    if (fd < 0 || connect(fd, address->ai_addr, address->ai_addrlen) == 0)
+    if (fd < 0)
         return fd;
-    int error = errno;
-
-    engine_sys_close(fd);
-    return api_error_from_errno(error);
+    return keep_or_close(fd, engine_sys_connect(fd, address->ai_addr, address->ai_addrlen));
 }

@@ -1,5 +1,6 @@
 #include "engine/socket.h"
 
+#include "core/list.h"
 #include "engine/memory.h"
 #include "engine/random.h"
 
@@ -142,8 +143,7 @@ static void free_socket(struct engine_socket *sock)
 
 static void run_free(struct engine_job *job)
 {
-    free_socket(
-        (struct engine_socket *)(void *)((char *)job - offsetof(struct engine_socket, job)));
+    free_socket(RUDP_CONTAINER(job, struct engine_socket, job));
 }
 
 static int create(struct engine_socket **out, int wire_fd,
@@ -223,8 +223,7 @@ void engine_socket_destroy(struct engine_socket *sock)
 
 static void run_retire(struct engine_job *job)
 {
-    struct engine_socket *sock =
-        (struct engine_socket *)(void *)((char *)job - offsetof(struct engine_socket, job));
+    struct engine_socket *sock = RUDP_CONTAINER(job, struct engine_socket, job);
     void (*on_retired)(void *) = sock->on_retired;
     void *context = sock->context;
 

@@ -1,6 +1,6 @@
 #include "engine/socket.h"
 
-#include <time.h>
+#include "core/list.h"
 
 /* Bounds on one turn, so that one busy socket neither starves the others nor holds its monitor for
  * long. What is left goes on at the next event. */
@@ -241,9 +241,7 @@ static void send_unsent(struct engine_socket *sock)
 
 void engine_socket_on_wire(struct engine_source *source, uint32_t events)
 {
-    struct engine_socket *sock =
-        (struct engine_socket *)(void *)((char *)source -
-                                         offsetof(struct engine_socket, wire_source));
+    struct engine_socket *sock = RUDP_CONTAINER(source, struct engine_socket, wire_source);
 
     engine_socket_lock(sock);
     if (!sock->is_retired) {
@@ -258,9 +256,7 @@ void engine_socket_on_wire(struct engine_source *source, uint32_t events)
 
 void engine_socket_on_watch(struct engine_source *source, uint32_t events)
 {
-    struct engine_socket *sock =
-        (struct engine_socket *)(void *)((char *)source -
-                                         offsetof(struct engine_socket, watch_source));
+    struct engine_socket *sock = RUDP_CONTAINER(source, struct engine_socket, watch_source);
 
     engine_socket_lock(sock);
     events &= sock->watch_events | EPOLLERR | EPOLLHUP;
@@ -273,8 +269,7 @@ void engine_socket_on_watch(struct engine_source *source, uint32_t events)
 
 void engine_socket_on_due(struct engine_timer *timer)
 {
-    struct engine_socket *sock =
-        (struct engine_socket *)(void *)((char *)timer - offsetof(struct engine_socket, timer));
+    struct engine_socket *sock = RUDP_CONTAINER(timer, struct engine_socket, timer);
 
     engine_socket_lock(sock);
     if (!sock->is_retired) {

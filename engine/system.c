@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -102,6 +103,21 @@ long engine_sys_sendmmsg(int fd, struct mmsghdr *messages, size_t count)
 long engine_sys_recvmmsg(int fd, struct mmsghdr *messages, size_t count)
 {
     return call(SYS_recvmmsg, fd, call_pointer(messages), (long)count, MSG_DONTWAIT, 0, 0);
+}
+
+long engine_sys_udp_socket(sa_family_t family)
+{
+    return call(SYS_socket, family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP, 0, 0, 0);
+}
+
+long engine_sys_bind(int fd, const struct sockaddr *addr, socklen_t addr_bytes)
+{
+    return call(SYS_bind, fd, call_pointer(addr), addr_bytes, 0, 0, 0);
+}
+
+long engine_sys_connect(int fd, const struct sockaddr *addr, socklen_t addr_bytes)
+{
+    return call(SYS_connect, fd, call_pointer(addr), addr_bytes, 0, 0, 0);
 }
 
 long engine_sys_getsockname(int fd, struct sockaddr_storage *addr)

@@ -27,6 +27,9 @@ void engine_sys_restore_signals(struct engine_signal_mask mask);
 long engine_sys_sendmmsg(int fd, struct mmsghdr *messages, size_t count);
 long engine_sys_recvmmsg(int fd, struct mmsghdr *messages, size_t count);
 
+long engine_sys_udp_socket(sa_family_t family); /* close-on-exec */
+long engine_sys_bind(int fd, const struct sockaddr *addr, socklen_t addr_bytes);
+long engine_sys_connect(int fd, const struct sockaddr *addr, socklen_t addr_bytes);
 long engine_sys_getsockname(int fd, struct sockaddr_storage *addr);
 long engine_sys_getpeername(int fd, struct sockaddr_storage *addr);
 long engine_sys_setsockopt_int(int fd, int level, int option, int value);

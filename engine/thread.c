@@ -1,5 +1,6 @@
 #include "engine/thread.h"
 
+#include "core/list.h"
 #include "engine/descriptor.h"
 #include "engine/engine.h"
 #include "engine/system.h"
@@ -24,7 +25,7 @@ static struct {
 
 static struct engine_timer *timer_of(struct rudp_wheel_entry *entry)
 {
-    return (struct engine_timer *)(void *)((char *)entry - offsetof(struct engine_timer, entry));
+    return RUDP_CONTAINER(entry, struct engine_timer, entry);
 }
 
 static void run_jobs(void)

@@ -90,10 +90,10 @@ struct rudp_stats {
     uint64_t sent_bytes; /* UDP payload */
     uint64_t received_packets;
     uint64_t received_bytes;
-    uint64_t resent_bytes;  /* of messages, sent more than once */
-    uint64_t lost_packets;  /* declared lost */
-    uint64_t restarts;      /* of the peer, survived */
-    uint64_t rtt_us;        /* smoothed; 0: not measured yet */
+    uint64_t resent_bytes; /* of messages, sent more than once */
+    uint64_t lost_packets; /* declared lost */
+    uint64_t restarts;     /* of the peer, survived */
+    uint64_t rtt_us;       /* smoothed; 0: not measured yet */
     uint64_t rtt_min_us;
     uint64_t window_bytes;    /* congestion window */
     uint64_t in_flight_bytes; /* sent, not acknowledged */
@@ -113,8 +113,9 @@ typedef struct rudp_client rudp_client;
 RUDP_API int rudp_server_create(rudp_server **server, const char *host, uint16_t port,
                                 const struct rudp_settings *settings);
 
-/* Starts to let clients in. backlog (> 0): how many may wait for accept; more are refused until
- * there is room, and try again by themselves. */
+/* Starts to let clients in. backlog (> 0): how many may wait for accept; more are not answered
+ * until there is room, and try again by themselves. A client in the middle of its handshake still
+ * comes in. May be called again to change backlog. */
 RUDP_API int rudp_server_listen(rudp_server *server, int backlog);
 
 /* Waits for the next client. The caller owns *connection and frees it with rudp_connection_close.
@@ -128,11 +129,11 @@ RUDP_API uint16_t rudp_server_port(const rudp_server *server);
 /* Readable while a client waits for accept. */
 RUDP_API int rudp_server_fd(const rudp_server *server);
 
-/* Ends the server and frees it. Accepted connections go on and are closed on their own; clients that
- * wait for accept are refused. Threads waiting in accept return before this does. */
+/* Ends the server and frees it. Accepted connections go on and are closed on their own; clients
+ * that wait for accept are refused. Threads waiting in accept return before this does. */
 RUDP_API int rudp_server_shutdown(rudp_server *server);
 
-/* --- Connection, as accept returns it ---------------------------------------------------------- */
+/* --- Connection, as accept returns it --------------------------------------------------------- */
 
 /* Sends one message. Waits while the send buffer is full, up to timeout_ms: RUDP_ERR_AGAIN then,
  * and nothing was sent. */
@@ -164,18 +165,18 @@ RUDP_API int rudp_client_create(rudp_client **client, const char *host, uint16_t
                                 const struct rudp_settings *settings);
 
 /* Resolves the name and shakes hands, within the connect timeout: RUDP_ERR_TIMEOUT. May be called
- * again after a failure. */
+ * again after a failure; harmless once connected. */
 RUDP_API int rudp_client_connect(rudp_client *client);
 
-/* As for a connection. RUDP_ERR_NOT_CONNECTED before connect. A server that restarts is connected to
- * again by itself, and what it had not delivered is sent again. */
+/* As for a connection. RUDP_ERR_NOT_CONNECTED before connect. A server that restarts is connected
+ * to again by itself, and what it had not delivered is sent again. */
 RUDP_API int rudp_client_send(rudp_client *client, const void *data, size_t bytes,
                               int64_t timeout_ms);
 RUDP_API int64_t rudp_client_receive(rudp_client *client, void *buffer, size_t bytes,
                                      int64_t timeout_ms);
 RUDP_API int rudp_client_fd(rudp_client *client); /* -1 before connect */
 RUDP_API int rudp_client_stats(rudp_client *client, struct rudp_stats *stats);
-RUDP_API int rudp_client_close(rudp_client *client);
+RUDP_API int rudp_client_close(rudp_client *client); /* as for a connection */
 
 #ifdef __cplusplus
 }
