@@ -252,7 +252,7 @@ size_t sim_memory_bound(const struct sim_node *node)
     size_t buffers_bytes = config->send_buffer_bytes + config->receive_buffer_bytes;
 
     return SIM_ENDPOINT_BYTES + stats.tombstone_count * SIM_TOMBSTONE_BYTES +
-           stats.session_count * (SIM_SESSION_BYTES + 2 * buffers_bytes);
+           stats.session_count * (SIM_SESSION_BYTES + buffers_bytes);
 }
 
 /* --- The end --- */
