@@ -41,7 +41,13 @@ static inline long raw_call6(long number, long a, long b, long c, long d, long e
 #endif
 }
 
-static inline long raw_pointer(const volatile void *pointer)
+/* Only the address counts: what it points at may be the call's to fill in. */
+#if __has_attribute(access)
+#define RAW_UNREAD __attribute__((access(none, 1)))
+#else
+#define RAW_UNREAD
+#endif
+RAW_UNREAD static inline long raw_pointer(const volatile void *pointer)
 {
     return (long)(uintptr_t)pointer;
 }
