@@ -166,7 +166,7 @@ uint64_t rudp_endpoint_deadline_us(const struct rudp_endpoint *endpoint);
 void rudp_endpoint_stats(const struct rudp_endpoint *endpoint, struct rudp_endpoint_stats *stats);
 
 /* The open or opening session with that remote address, or NULL. Sessions that are closing, or
- * whose peer has closed, are not found: a new one may be opened beside them. */
+ * whose peer has closed, are not found. */
 struct rudp_session *rudp_endpoint_find(struct rudp_endpoint *endpoint,
                                         const struct rudp_address *remote);
 
@@ -176,7 +176,8 @@ void rudp_endpoint_each(struct rudp_endpoint *endpoint,
                         void (*visit)(void *context, struct rudp_session *session), void *context);
 
 /* Opens a session. Messages may be sent at once; the hello leaves with the next packets, with the
- * first messages on it. RUDP_E_LIMIT, RUDP_E_MEMORY. */
+ * first messages on it. RUDP_E_LIMIT, RUDP_E_MEMORY; RUDP_E_CLOSED while a session that this side
+ * closes with that address is not over: wait for its CLOSED event. */
 enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct rudp_path *path,
                                     struct rudp_session **session, uint64_t now_us);
 

@@ -5,6 +5,12 @@ enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct
                                     struct rudp_session **session, uint64_t now_us)
 {
     struct rudp_context context = endpoint_context(endpoint, now_us);
+
+    /* To the peer a second hello from here means that this side started again. */
+    for (struct rudp_session *other = endpoint_find_address(endpoint, &path->remote); other != NULL;
+         other = endpoint_find_next(other))
+        if (other->closing)
+            return RUDP_E_CLOSED;
     enum rudp_status status = endpoint_add(endpoint, &context, path, true, session);
 
     if (status == RUDP_OK)

@@ -49,7 +49,9 @@ static void reset_incarnation(struct rudp_session *session, const struct rudp_co
     session->credit_due = false;
     session->path_response_due = false;
     session->challenge = 0;
+    session->challenge_us = 0;
     session->challenge_due = false;
+    session->candidate_response_due = false;
     session->fin_sent = false;
     session->fin_acked = false;
     session->fin_due = session->closing;

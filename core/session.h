@@ -113,7 +113,11 @@ struct rudp_session {
 
     struct rudp_path candidate; /* a new address being validated; meaningful while challenge != 0 */
     uint64_t challenge;
+    uint64_t
+        challenge_us; /* no further challenge before: two ends that both moved would not stop */
     bool challenge_due;
+    uint64_t candidate_response; /* the answer to a challenge that came from the candidate */
+    bool candidate_response_due;
 
     bool closing; /* rudp_session_close was called */
     uint64_t close_us;

@@ -284,16 +284,35 @@ enum rudp_drop rudp_session_receive_retry(struct rudp_session *session,
     return RUDP_DROP_COUNT;
 }
 
-/* True when the packet carries a PATH_RESPONSE with the value asked for. */
-static bool answers_challenge(const struct rudp_session *session, struct rudp_reader frames)
+/* Finds the first frame of a type. False when there is none. */
+static bool find_frame(struct rudp_reader frames, enum rudp_frame_type type,
+                       struct rudp_frame *frame)
+{
+    while (frames.left_bytes > 0 && rudp_wire_read_frame(&frames, frame) == RUDP_OK)
+        if (frame->type == type)
+            return true;
+    return false;
+}
+
+/* Takes path for the new address to validate, and answers a challenge that came from it: the peer
+ * may be validating our new address at the same time. */
+static void try_candidate(struct rudp_session *session, const struct rudp_context *context,
+                          const struct rudp_path *path, const struct rudp_reader *frames)
 {
     struct rudp_frame frame;
 
-    while (frames.left_bytes > 0 && rudp_wire_read_frame(&frames, &frame) == RUDP_OK)
-        if (frame.type == RUDP_FRAME_PATH_RESPONSE && session->challenge != 0 &&
-            frame.path_value == session->challenge)
-            return true;
-    return false;
+    if (session->challenge == 0 || !rudp_address_equal(&session->candidate.remote, &path->remote)) {
+        session->candidate = *path;
+        session->challenge = rudp_random_u64(context->host) | 1;
+    }
+    if (find_frame(*frames, RUDP_FRAME_PATH_CHALLENGE, &frame)) {
+        session->candidate_response = frame.path_value;
+        session->candidate_response_due = true;
+    }
+    if (context->now_us < session->challenge_us)
+        return;
+    session->challenge_due = true;
+    session->challenge_us = context->now_us + rudp_session_pto_base_us(session, context);
 }
 
 enum rudp_drop rudp_session_receive_elsewhere(struct rudp_session *session,
@@ -303,6 +322,7 @@ enum rudp_drop rudp_session_receive_elsewhere(struct rudp_session *session,
                                               const struct rudp_reader *frames, size_t packet_bytes)
 {
     struct survey survey;
+    struct rudp_frame frame;
     uint64_t next_pn = rudp_received_next_pn(&session->received);
     uint64_t packet_number = rudp_wire_expand_packet_number(header->packet_number, next_pn);
 
@@ -316,19 +336,15 @@ enum rudp_drop rudp_session_receive_elsewhere(struct rudp_session *session,
     bool is_candidate =
         session->challenge != 0 && rudp_address_equal(&session->candidate.remote, &path->remote);
 
-    if (is_candidate && answers_challenge(session, *frames)) {
+    if (is_candidate && find_frame(*frames, RUDP_FRAME_PATH_RESPONSE, &frame) &&
+        frame.path_value == session->challenge) {
         session->path = *path;
         session->challenge = 0;
         session->challenge_due = false;
         rudp_session_raise(session, RUDP_EVENT_MOVED);
         return RUDP_DROP_COUNT;
     }
-    if (packet_number < next_pn)
-        return RUDP_DROP_WRONG_ADDRESS;
-    if (!is_candidate) {
-        session->candidate = *path;
-        session->challenge = rudp_random_u64(context->host) | 1;
-    }
-    session->challenge_due = true;
+    if (packet_number >= next_pn)
+        try_candidate(session, context, path, frames);
     return RUDP_DROP_WRONG_ADDRESS;
 }

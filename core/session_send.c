@@ -342,15 +342,19 @@ static void finish_packet(struct rudp_session *session, const struct rudp_contex
 
 /* A packet of its own to the address under validation. Nobody waits for its acknowledgement: the
  * peer's next packet from there asks for another one. */
-static size_t write_challenge(struct rudp_session *session, const struct rudp_context *context,
-                              struct rudp_path *path, uint8_t *out, size_t out_bytes)
+static size_t write_to_candidate(struct rudp_session *session, const struct rudp_context *context,
+                                 struct rudp_path *path, uint8_t *out, size_t out_bytes)
 {
     struct draft draft = {.writer = {out, 0, out_bytes - RUDP_WIRE_CHECK_BYTES}};
 
-    session->challenge_due = false;
     write_header(session, &draft);
-    if (!rudp_wire_write_path_challenge(&draft.writer, session->challenge))
-        return 0;
+    /* Both fit: rudp_session_write made sure of the room. */
+    if (session->challenge_due)
+        (void)rudp_wire_write_path_challenge(&draft.writer, session->challenge);
+    if (session->candidate_response_due)
+        (void)rudp_wire_write_path_response(&draft.writer, session->candidate_response);
+    session->challenge_due = false;
+    session->candidate_response_due = false;
     finish_packet(session, context, &draft);
     *path = session->candidate;
     return draft.writer.used_bytes;
@@ -365,7 +369,9 @@ size_t rudp_session_write(struct rudp_session *session, const struct rudp_contex
         return 0;
     bool is_due = something_is_due(session, context, &with_data);
 
-    if (!is_due && !session->challenge_due)
+    bool to_candidate = session->challenge_due || session->candidate_response_due;
+
+    if (!is_due && !to_candidate)
         return 0;
     if (rudp_loss_reserve(&session->loss, context->host) != RUDP_OK) {
         session->memory_us = context->now_us + RUDP_MEMORY_WAIT_US;
@@ -376,8 +382,8 @@ size_t rudp_session_write(struct rudp_session *session, const struct rudp_contex
 
     if (limit_bytes < header_bytes + 2 * DATA_BYTES_MIN + RUDP_WIRE_CHECK_BYTES)
         return 0;
-    if (session->challenge_due)
-        return write_challenge(session, context, path, out, limit_bytes);
+    if (to_candidate)
+        return write_to_candidate(session, context, path, out, limit_bytes);
     struct draft draft = {.writer = {out, 0, limit_bytes - RUDP_WIRE_CHECK_BYTES}};
 
     write_header(session, &draft);

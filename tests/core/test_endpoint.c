@@ -140,15 +140,20 @@ START_TEST (each_visits_every_session) {
 }
 END_TEST
 
-/* A session that is closing is not found: a new one may stand beside it. */
+/* A session that is closing is not found, and the next one waits for its end: the peer would take
+ * a second hello for a restart. */
 START_TEST (find_skips_closing_sessions) {
+    struct rudp_session *next;
+
     start();
     puppet_opened(&p);
     ck_assert_ptr_eq(rudp_endpoint_find(p.endpoint, &p.path.remote), p.session);
     rudp_session_close(p.endpoint, p.session, p.now_us);
     ck_assert_ptr_null(rudp_endpoint_find(p.endpoint, &p.path.remote));
-    puppet_open(&p);
-    ck_assert_ptr_eq(rudp_endpoint_find(p.endpoint, &p.path.remote), p.session);
+    ck_assert_uint_eq(rudp_endpoint_open(p.endpoint, &p.path, &next, p.now_us), RUDP_E_CLOSED);
+    rudp_session_abort(p.endpoint, p.session, p.now_us);
+    ck_assert_uint_eq(rudp_endpoint_open(p.endpoint, &p.path, &next, p.now_us), RUDP_OK);
+    ck_assert_ptr_eq(rudp_endpoint_find(p.endpoint, &p.path.remote), next);
     finish();
 }
 END_TEST
