@@ -159,7 +159,9 @@ static bool peer_is_closed(const struct sim_session *session)
     for (uint32_t i = 0; i < sim->session_count; i++) {
         const struct sim_session *other = sim->sessions[i];
 
-        if (other->node == session->peer && other->peer == session->node && !other->closed)
+        /* One that a forged hello opened is never established. */
+        if (other->node == session->peer && other->peer == session->node && other->established &&
+            !other->closed)
             return false;
     }
     return true;

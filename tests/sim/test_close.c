@@ -88,6 +88,41 @@ START_TEST (both_sides_may_close_with_full_windows) {
 }
 END_TEST
 
+/* A FIN that was lost is sent again: the close does not wait for the linger time. */
+START_TEST (lost_fin_is_resent) {
+    struct sim *sim = create_pair(NULL);
+
+    sim->reasons_allowed = GRACEFUL;
+    struct sim_session *session = open_pair(sim);
+
+    sim_drop_next(sim, SIM_CLIENT, SIM_SERVER, 1);
+    sim_close(session);
+    sim_run_for_us(sim, RUDP_US_PER_S);
+    ck_assert(session->closed);
+    ck_assert_int_eq(session->reason, RUDP_CLOSE_REASON_LOCAL);
+    finish(sim);
+}
+END_TEST
+
+/* A peer that gives up while this side closes did not get what was lost: that is reported. */
+START_TEST (abort_during_close_is_reported) {
+    struct sim *sim = create_pair(NULL);
+
+    sim->reasons_allowed = ABORTIVE;
+    struct sim_session *session = open_pair(sim);
+
+    sim_drop_next(sim, SIM_CLIENT, SIM_SERVER, 1);
+    send_messages(session, 1, 100);
+    sim_close(session);
+    sim_abort(server_side(sim));
+    sim_run_for_us(sim, RTT_US);
+    ck_assert(session->closed);
+    ck_assert_int_eq(session->reason, RUDP_CLOSE_REASON_PEER_ABORTED);
+    ck_assert_uint_eq(session->undelivered_bytes, sim_flow_offset(&session->flow, 1));
+    finish(sim);
+}
+END_TEST
+
 /* What the peer still had to send when this side closed is reported to the peer. */
 START_TEST (close_reports_what_the_peer_did_not_read) {
     struct sim *sim = create_pair(NULL);
@@ -245,6 +280,22 @@ START_TEST (restarted_acceptor_gets_the_rest) {
 }
 END_TEST
 
+/* An idle session notices by its keepalive that the peer started again. */
+START_TEST (keepalive_finds_a_restarted_peer) {
+    struct rudp_config config = default_config();
+
+    config.keepalive_us = 5 * RUDP_US_PER_S;
+    struct sim *sim = create_pair(&config);
+    struct sim_session *session = open_pair(sim);
+
+    sim_restart(sim, SIM_SERVER);
+    sim_run_for_us(sim, config.keepalive_us + 2 * RTT_US);
+    ck_assert_uint_eq(sim_stats(session).restart_count, 1);
+    ck_assert(session->established);
+    finish(sim);
+}
+END_TEST
+
 /* What the old server had delivered, but not reported, comes again; nothing else does. */
 START_TEST (restart_repeats_only_unreported_messages) {
     struct sim *sim = create_pair(NULL);
@@ -338,7 +389,8 @@ END_TEST
 int main(void)
 {
     return SUITE_RUN("close", close_delivers_what_was_accepted, both_sides_may_close,
-                     both_sides_may_close_with_full_windows,
+                     both_sides_may_close_with_full_windows, lost_fin_is_resent,
+                     abort_during_close_is_reported, keepalive_finds_a_restarted_peer,
                      close_reports_what_the_peer_did_not_read, closed_session_is_read_to_the_end,
                      abort_tells_the_peer, linger_time_bounds_a_close, lost_close_is_answered_again,
                      unknown_session_is_reset, forged_ends_are_ignored,

@@ -101,6 +101,8 @@ START_TEST (closed_window_reopens) {
     struct sim *sim = create_pair(&config);
     struct sim_session *session = open_pair(sim);
 
+    send_messages(session, 10, 5000);
+    run_until_delivered(sim);
     sim_pause_reading(server_side(sim));
     fill(session, 5000);
     sim_run_for_us(sim, 5 * RUDP_US_PER_S);
