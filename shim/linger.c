@@ -12,6 +12,9 @@
 /* Sockets flushed side by side at exit; more go in turns. */
 #define EXIT_BATCH_COUNT 256u
 
+/* Sockets in SHIM_ORPHAN: without any, a sweep costs one load. */
+static _Atomic uint32_t orphan_count;
+
 /* Counts sockets that ended; those who wait for a port sleep on it. */
 static _Atomic uint32_t end_count;
 
@@ -27,13 +30,20 @@ static struct rudp_endpoint *endpoint_of(const struct shim_socket *sock)
     return engine_socket_endpoint(atomic_load(&sock->engine));
 }
 
+static void set_phase(struct shim_socket *sock, enum shim_phase phase)
+{
+    uint32_t before = atomic_exchange(&sock->phase, phase);
+
+    atomic_fetch_add(&orphan_count, (phase == SHIM_ORPHAN) - (uint32_t)(before == SHIM_ORPHAN));
+}
+
 void shim_linger_begin(struct shim_socket *sock)
 {
     struct rudp_endpoint *endpoint = endpoint_of(sock);
 
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
-    atomic_store(&sock->phase, SHIM_LINGER);
+    set_phase(sock, SHIM_LINGER);
     shim_drain(sock); /* what was written to A before it was closed */
     shim_deliver_watch(sock);
     rudp_endpoint_set_accepting(endpoint, false);
@@ -65,7 +75,7 @@ static void abandon_started(struct shim_socket *sock, struct engine_socket *engi
 
     if (is_unused && atomic_load(&sock->phase) <= SHIM_ORPHAN) {
         if (shim_pair_is_held(sock->cookie, sock->pair_fd))
-            atomic_store(&sock->phase, SHIM_ORPHAN);
+            set_phase(sock, SHIM_ORPHAN);
         else
             shim_linger_begin(sock);
     }
@@ -91,6 +101,8 @@ void shim_linger_sweep(void)
     uint32_t skip_count = 0;
     struct shim_socket *sock;
 
+    if (atomic_load(&orphan_count) == 0)
+        return;
     while ((sock = shim_socket_pin(SHIM_ORPHAN, &skip_count)) != NULL)
         shim_socket_release(sock); /* looks anew whether somebody holds it */
 }

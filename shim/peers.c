@@ -65,6 +65,16 @@ void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
     atomic_fetch_sub(&sock->peer_count, 1);
 }
 
+void shim_peer_forget_all(struct shim_socket *sock)
+{
+    while (sock->peers != NULL) {
+        struct shim_peer *peer = sock->peers;
+
+        sock->peers = peer->next;
+        free(peer);
+    }
+}
+
 void shim_peer_push_ready(struct shim_socket *sock, struct shim_peer *peer)
 {
     if (peer->is_ready)

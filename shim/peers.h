@@ -26,6 +26,10 @@ struct shim_peer *shim_peer_of(const struct rudp_session *session);
 void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
                       struct shim_peer *peer);
 
+/* Frees all peers of a socket whose sessions are gone or never to be used: of one that a forked
+ * child inherited. */
+void shim_peer_forget_all(struct shim_socket *sock);
+
 /* The list of sessions with messages to deliver, each once, first come first served. */
 void shim_peer_push_ready(struct shim_socket *sock, struct shim_peer *peer);
 struct shim_peer *shim_peer_pop_ready(struct shim_socket *sock);

@@ -8,6 +8,7 @@
 #include "shim/linger.h"
 #include "shim/lock.h"
 #include "shim/log.h"
+#include "shim/peers.h"
 #include "shim/process.h"
 #include "shim/raw.h"
 #include "shim/real.h"
@@ -237,6 +238,7 @@ void shim_socket_free(struct shim_socket *sock)
         close_private(sock->wire_fd);
     }
     close_private(sock->pair_fd);
+    shim_peer_forget_all(sock);
     if (sock->scratch != NULL)
         (void)RAW_CALL(SYS_munmap, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX);
     pool_give(sock);
