@@ -500,6 +500,20 @@ bool sim_run_until(struct sim *sim, bool (*met)(const struct sim *sim), uint64_t
     return !sim->failed;
 }
 
+/* An earlier session of the program read what this one waits for. */
+static bool waits_in_vain(const struct sim_session *session)
+{
+    const struct sim *sim = session->sim;
+
+    if (session->app.end != SIM_END_WHEN_DONE)
+        return false;
+    for (uint32_t i = 0; i < session->id; i++)
+        if (sim->sessions[i]->node == session->node && sim->sessions[i]->peer == session->peer &&
+            sim->sessions[i]->read_count > 0)
+            return true;
+    return false;
+}
+
 static bool is_settled(const struct sim_session *session)
 {
     const struct sim_flow *flow = &session->flow;
@@ -509,7 +523,7 @@ static bool is_settled(const struct sim_session *session)
     if (session->closed) /* and what it still held was read */
         return session->core == NULL;
     /* Somebody will end it: that is when it settles. */
-    if (session->app.end != SIM_END_NEVER || session->ended)
+    if (session->ended || (session->app.end != SIM_END_NEVER && !waits_in_vain(session)))
         return false;
     return flow->count >= session->app.message_count && flow->prefix_count == flow->count;
 }
