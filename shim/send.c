@@ -3,6 +3,7 @@
 
 #include "shim/control.h"
 #include "shim/drain.h"
+#include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
 #include "shim/raw.h"
@@ -227,6 +228,15 @@ static bool find_route(struct shim_socket *sock, const struct outgoing *out,
     return shim_rules_tag(&shim_process_settings()->rules, &local, &header->peer);
 }
 
+/* Nobody would ever read what is written into the pair: better an error than silence. */
+static bool is_owner_gone(const struct shim_socket *sock)
+{
+    if (RAW_CALL(SYS_kill, atomic_load(&sock->owner_pid), 0) != -ESRCH)
+        return false;
+    shim_log(SHIM_LOG_ERROR, "the process that served this socket has ended");
+    return true;
+}
+
 static ssize_t send_through_pair(struct shim_socket *sock, int fd, const struct outgoing *out)
 {
     struct shim_pair_header header = {
@@ -241,6 +251,8 @@ static ssize_t send_through_pair(struct shim_socket *sock, int fd, const struct 
         return send_on_wire(sock, out);
     if (is_too_long(out, &header.peer) || message->msg_iovlen > PART_COUNT_SMALL)
         return fail(EMSGSIZE);
+    if (is_owner_gone(sock))
+        return fail(ECONNREFUSED);
     if (message->msg_iovlen > 0)
         memcpy(parts + 1, message->msg_iov, message->msg_iovlen * sizeof *parts);
     struct msghdr framed = {.msg_iov = parts, .msg_iovlen = 1 + message->msg_iovlen};

@@ -278,6 +278,38 @@ START_TEST (child_keeps) {
 }
 END_TEST
 
+/* A child that outlives the process that served its socket is told, not left in silence. */
+START_TEST (served_no_more) {
+    struct udp_address to;
+    struct udp_address own;
+    int gone[2];
+    int results[2];
+    int error = -1;
+    int receiver = udp_bound(AF_INET, &to);
+
+    UDP_ASSERT_OK(pipe(gone));
+    UDP_ASSERT_OK(pipe(results));
+    pid_t parent = fork();
+
+    if (parent == 0) {
+        int fd = udp_bound(AF_INET, &own);
+        char byte;
+
+        if (fork() > 0)
+            _exit(0);
+        ck_assert_int_eq(read(gone[0], &byte, 1), 1);
+        error = sendto(fd, "x", 1, 0, (struct sockaddr *)&to.addr, to.bytes) < 0 ? errno : 0;
+        ck_assert_int_eq(write(results[1], &error, sizeof error), sizeof error);
+        _exit(0);
+    }
+    expect_child(parent, 0);
+    ck_assert_int_eq(write(gone[1], "x", 1), 1);
+    ck_assert_int_eq(read(results[0], &error, sizeof error), sizeof error);
+    ck_assert_int_eq(error, ECONNREFUSED);
+    ck_assert_int_eq(close(receiver), 0);
+}
+END_TEST
+
 /* A child that closes its copy takes nothing from its parent; its own new sockets work. */
 START_TEST (child_of_its_own) {
     struct udp_address own;
@@ -399,9 +431,9 @@ int main(void)
     TCase *tcase = tcase_create("process");
     SRunner *runner = srunner_create(suite);
     const TTest *const tests[] = {
-        close_loop,       close_many,     copy_over_private, no_leak,
-        cancelled,        child_sends,    child_answers,     child_keeps,
-        child_of_its_own, other_programs, vfork_child,       sends_before_close,
+        close_loop,      close_many,    copy_over_private,  no_leak,          cancelled,
+        child_sends,     child_answers, child_keeps,        child_of_its_own, served_no_more,
+        other_programs,  vfork_child,   sends_before_close,
 #ifndef SHIM_TEST_DEFERS_SIGNALS
         send_in_handler,
 #endif
