@@ -43,6 +43,12 @@ static const struct argp_option options[] = {
     {0},
 };
 
+#define X(name, text, percent) " " text
+static const char doc[] =
+    "Runs the session core on a simulated network and checks its invariants. "
+    "Exit status 1 when one broke.\vFeatures of a run, for --scenario:" SCENARIO_FEATURE_MAP(X) ".";
+#undef X
+
 static bool parse_number(const char *text, char **end, uint64_t *value)
 {
     *value = strtoull(text, end, 0);
@@ -204,9 +210,7 @@ static uint64_t print_totals(const struct settings *settings, const struct progr
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {.options = options,
-                                     .parser = parse_option,
-                                     .doc = "Runs the session core on a simulated network."};
+    static const struct argp argp = {.options = options, .parser = parse_option, .doc = doc};
     struct settings settings = {
         .first_seed = 1, .end_seed = 1001, .job_count = 1, .allowed = SCENARIO_ALL};
     pid_t pids[JOBS_MAX];

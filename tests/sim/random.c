@@ -49,14 +49,14 @@ uint64_t sim_random_between(struct sim_random *random, uint64_t low, uint64_t hi
 uint64_t sim_random_magnitude(struct sim_random *random, uint64_t low, uint64_t high)
 {
     RUDP_ASSERT(low > 0 && low <= high);
-    uint64_t bound = low;
+    uint64_t doubling_count = 0;
 
-    /* A magnitude is a doubling: choose one, then a value inside it. */
-    uint64_t doublings = 0;
-    while (doublings < 63 && (low << doublings) <= high / 2)
-        doublings++;
-    bound = low << sim_random_between(random, 0, doublings);
-    return sim_random_between(random, bound, min_u64(high, bound > high / 2 ? high : bound * 2));
+    while (low <= (high >> (doubling_count + 1)))
+        doubling_count++;
+    /* Chooses a doubling, then a value inside it. */
+    uint64_t start = low << sim_random_between(random, 0, doubling_count);
+
+    return sim_random_between(random, start, start > high / 2 ? high : start * 2);
 }
 
 bool sim_random_chance(struct sim_random *random, uint32_t chance_ppm)
