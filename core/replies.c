@@ -11,7 +11,11 @@ struct rudp_reply *rudp_replies_reserve(struct rudp_replies *replies, const stru
     }
     if (replies->count == RUDP_REPLY_COUNT_MAX)
         return NULL;
-    return &replies->items[(replies->first + replies->count) % RUDP_REPLY_COUNT_MAX];
+    struct rudp_reply *reply =
+        &replies->items[(replies->first + replies->count) % RUDP_REPLY_COUNT_MAX];
+
+    reply->copy_count = 1;
+    return reply;
 }
 
 void rudp_replies_commit(struct rudp_replies *replies)
@@ -25,13 +29,15 @@ size_t rudp_replies_take(struct rudp_replies *replies, const struct rudp_host *h
 {
     if (replies->count == 0)
         return 0;
-    const struct rudp_reply *reply = &replies->items[replies->first];
+    struct rudp_reply *reply = &replies->items[replies->first];
     size_t packet_bytes = reply->packet_bytes;
 
     if (packet_bytes > out_bytes)
         return 0;
     *path = reply->path;
     memcpy(out, reply->packet, packet_bytes);
+    if (--reply->copy_count > 0)
+        return packet_bytes;
     replies->first = (replies->first + 1) % RUDP_REPLY_COUNT_MAX;
     replies->count--;
     if (replies->count == 0)

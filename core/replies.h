@@ -12,6 +12,7 @@
 
 struct rudp_reply {
     struct rudp_path path;
+    uint8_t copy_count; /* how often it is sent; rudp_replies_reserve says once */
     uint8_t packet_bytes;
     uint8_t packet[RUDP_REPLY_BYTES_MAX];
 };
@@ -27,7 +28,8 @@ struct rudp_replies {
 struct rudp_reply *rudp_replies_reserve(struct rudp_replies *replies, const struct rudp_host *host);
 void rudp_replies_commit(struct rudp_replies *replies);
 
-/* Copies the oldest answer out and forgets it: its size, 0 when none waits or out_bytes is short.
+/* Copies the oldest answer out, and forgets it with its last copy: its size, 0 when none waits or
+ * out_bytes is short.
  */
 size_t rudp_replies_take(struct rudp_replies *replies, const struct rudp_host *host,
                          struct rudp_path *path, uint8_t *out, size_t out_bytes);

@@ -75,7 +75,8 @@ struct rudp_session {
     uint64_t send_origin; /* offset of this incarnation's first stream byte, */
     uint64_t recv_origin; /* and of the peer's */
     uint32_t packet_bytes;
-    uint32_t large_lost_count; /* packets above the minimum size lost since one was acknowledged */
+    uint32_t large_lost_count; /* packets above the minimum size lost, sent after the newest one */
+    uint64_t large_acked_sent_us; /* of these that was acknowledged, which was sent at this time */
     struct rudp_params peer;   /* what the peer told of itself */
 
     bool answered;             /* was established in this incarnation */

@@ -10,8 +10,14 @@ struct fate {
     const struct rudp_context *context;
 };
 
-static void note_large_lost(struct rudp_session *session, const struct rudp_context *context)
+/* Only losses with no success behind them tell of a black hole: a burst that overflowed a queue is
+ * declared lost when what came after it is acknowledged. */
+static void note_large_lost(struct rudp_session *session, const struct rudp_context *context,
+                            const struct rudp_sent_packet *packet)
 {
+    if (packet->packet_bytes <= RUDP_PACKET_BYTES_MIN ||
+        packet->sent_us <= session->large_acked_sent_us)
+        return;
     if (context->config->packet_bytes_fixed || session->packet_bytes == RUDP_PACKET_BYTES_MIN)
         return;
     if (++session->large_lost_count < BLACK_HOLE_LOST_COUNT)
@@ -29,8 +35,10 @@ static void on_acked(void *pointer, const struct rudp_sent_packet *packet, bool 
 
     if (spurious)
         session->stats.spurious_packet_count++;
-    if (packet->packet_bytes > RUDP_PACKET_BYTES_MIN)
+    if (packet->packet_bytes > RUDP_PACKET_BYTES_MIN) {
         session->large_lost_count = 0;
+        session->large_acked_sent_us = max_u64(session->large_acked_sent_us, packet->sent_us);
+    }
     for (uint8_t i = 0; i < packet->range_count; i++) {
         struct rudp_range range = {packet->ranges[i].offset,
                                    packet->ranges[i].offset + packet->ranges[i].bytes};
@@ -53,8 +61,7 @@ static void on_lost(void *pointer, const struct rudp_sent_packet *packet)
     struct rudp_session *session = fate->session;
 
     session->stats.lost_packet_count++;
-    if (packet->packet_bytes > RUDP_PACKET_BYTES_MIN)
-        note_large_lost(session, fate->context);
+    note_large_lost(session, fate->context, packet);
     for (uint8_t i = 0; i < packet->range_count; i++) {
         struct rudp_range range = {packet->ranges[i].offset,
                                    packet->ranges[i].offset + packet->ranges[i].bytes};
@@ -171,8 +178,7 @@ void rudp_session_requeue_oldest(struct rudp_session *session, const struct rudp
 
     if (packet == NULL)
         return;
-    if (packet->packet_bytes > RUDP_PACKET_BYTES_MIN)
-        note_large_lost(session, context);
+    note_large_lost(session, context, packet);
     for (uint8_t i = 0; i < packet->range_count; i++) {
         struct rudp_range range = {packet->ranges[i].offset,
                                    packet->ranges[i].offset + packet->ranges[i].bytes};

@@ -274,6 +274,24 @@ START_TEST (black_hole_makes_packets_smaller) {
 }
 END_TEST
 
+/* A burst that a full queue swallowed leaves the packet size alone: what came after it arrived. */
+START_TEST (burst_loss_is_no_black_hole) {
+    struct sim *sim = create_pair(NULL);
+    struct sim_session *session = open_pair(sim);
+
+    send_messages(session, 300, 1200);
+    run_until_delivered(sim);
+    uint32_t packet_bytes = sim_stats(session).packet_bytes;
+
+    sim_drop_next(sim, SIM_CLIENT, SIM_SERVER, 30);
+    send_messages(session, 300, 1200);
+    run_until_delivered(sim);
+    ck_assert_uint_ge(sim_stats(session).lost_packet_count, 30);
+    ck_assert_uint_eq(sim_stats(session).packet_bytes, packet_bytes);
+    finish(sim);
+}
+END_TEST
+
 /* Sends bytes in messages of 50,000 through a fresh session; how long until all were read. */
 static uint64_t time_transfer_us(struct sim *sim, uint64_t bytes)
 {
@@ -328,6 +346,6 @@ int main(void)
                      spurious_loss_is_undone, time_threshold_adapts_to_reordering,
                      duplicate_is_known_after_8192_packets, duplicates_are_dropped_and_counted,
                      silent_peer_is_dead_after_retries, outage_is_survived,
-                     black_hole_makes_packets_smaller, bulk_uses_the_link,
-                     bulk_completes_at_20_percent_loss);
+                     black_hole_makes_packets_smaller, burst_loss_is_no_black_hole,
+                     bulk_uses_the_link, bulk_completes_at_20_percent_loss);
 }
