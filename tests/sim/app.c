@@ -255,7 +255,6 @@ static struct sim_session *on_opened(struct sim_node *node, struct rudp_session 
 static void on_closed(struct sim_session *session, const struct rudp_event *event)
 {
     session->closed = true;
-    session->closed_us = session->sim->now_us;
     session->reason = event->reason;
     session->undelivered_bytes = event->undelivered_bytes;
     sim_app_read(session);

@@ -226,15 +226,31 @@ static void check_claim(struct sim_session *session)
                  stats.queued_bytes);
 }
 
+/* What an endpoint, a tombstone and a session may take beside the session's buffers. */
+#define ENDPOINT_BYTES  (64u * 1024u)
+#define TOMBSTONE_BYTES 512u
+#define SESSION_BYTES   (256u * 1024u)
+
+/* The most memory the node's endpoint may hold. */
+static size_t memory_bound(const struct sim_node *node)
+{
+    const struct rudp_config *config = &node->config;
+    struct rudp_endpoint_stats stats = sim_endpoint_stats(node);
+    size_t buffers_bytes = config->send_buffer_bytes + config->receive_buffer_bytes;
+
+    return ENDPOINT_BYTES + stats.tombstone_count * TOMBSTONE_BYTES +
+           stats.session_count * (SESSION_BYTES + buffers_bytes);
+}
+
 void sim_check_step(struct sim_node *node, bool advanced)
 {
     struct sim *sim = node->sim;
 
     if (node->endpoint == NULL)
         return;
-    if (node->memory.used_bytes > sim_memory_bound(node))
+    if (node->memory.used_bytes > memory_bound(node))
         sim_fail(sim, "node %u: %zu bytes allocated, %zu is the bound", node->index,
-                 node->memory.used_bytes, sim_memory_bound(node));
+                 node->memory.used_bytes, memory_bound(node));
     if (node->memory.wrong_count > 0)
         sim_fail(sim, "node %u: memory released with a wrong size", node->index);
     if (advanced && rudp_endpoint_deadline_us(node->endpoint) <= sim->now_us)
@@ -245,16 +261,6 @@ void sim_check_step(struct sim_node *node, bool advanced)
         if (session->node == node && session->core != NULL && !session->closed)
             check_claim(session);
     }
-}
-
-size_t sim_memory_bound(const struct sim_node *node)
-{
-    const struct rudp_config *config = &node->config;
-    struct rudp_endpoint_stats stats = sim_endpoint_stats(node);
-    size_t buffers_bytes = config->send_buffer_bytes + config->receive_buffer_bytes;
-
-    return SIM_ENDPOINT_BYTES + stats.tombstone_count * SIM_TOMBSTONE_BYTES +
-           stats.session_count * (SIM_SESSION_BYTES + buffers_bytes);
 }
 
 /* --- The end --- */

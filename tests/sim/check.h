@@ -32,12 +32,4 @@ void sim_check_settled(struct sim *sim);
 /* The endpoint was destroyed. */
 void sim_check_destroyed(struct sim_node *node);
 
-/* What an endpoint, a tombstone and a session may take beside the session's buffers. */
-#define SIM_ENDPOINT_BYTES  (64u * 1024u)
-#define SIM_TOMBSTONE_BYTES 512u
-#define SIM_SESSION_BYTES   (256u * 1024u)
-
-/* The most memory the node's endpoint may hold, computed from its configuration. */
-size_t sim_memory_bound(const struct sim_node *node);
-
 #endif

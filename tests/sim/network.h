@@ -32,7 +32,6 @@ struct sim_link {
     uint64_t busy_until_us;   /* the rate limit's transmitter */
     uint64_t last_arrival_us; /* of the packets that keep their order */
     uint64_t carried_count;
-    uint64_t dropped_count;
     uint64_t drop_next_count; /* packets to drop, whatever the options say */
 };
 

@@ -74,7 +74,6 @@ struct sim_session {
     uint64_t undelivered_bytes;
     uint64_t opened_us;
     uint64_t established_us;
-    uint64_t closed_us;
     struct sim_app app;
     struct sim_random random;
     size_t next_bytes; /* of the message to send next, once drawn */
