@@ -217,6 +217,9 @@ void rudp_session_abort(struct rudp_endpoint *endpoint, struct rudp_session *ses
 /* True when nothing that was accepted is unacknowledged: the process may exit. */
 bool rudp_session_is_flushed(const struct rudp_session *session);
 
+/* True when the session is over: its CLOSED event was raised. */
+bool rudp_session_is_closed(const struct rudp_session *session);
+
 /* The largest packet the path is known to carry: for path MTU discovery by the caller. Clamped to
  * RUDP_PACKET_BYTES_MIN..MAX and to what the peer accepts; used from the next packet on. */
 void rudp_session_set_packet_bytes(struct rudp_session *session, uint32_t packet_bytes);

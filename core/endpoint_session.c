@@ -112,6 +112,11 @@ bool rudp_session_is_flushed(const struct rudp_session *session)
     return session->state == RUDP_SESSION_CLOSED || rudp_send_stream_is_acked(&session->send);
 }
 
+bool rudp_session_is_closed(const struct rudp_session *session)
+{
+    return session->state == RUDP_SESSION_CLOSED;
+}
+
 void rudp_session_set_packet_bytes(struct rudp_session *session, uint32_t packet_bytes)
 {
     rudp_session_limit_packet_bytes(session, packet_bytes);

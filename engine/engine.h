@@ -102,6 +102,9 @@ void engine_socket_wire_changed(struct engine_socket *sock);
  * entered. True when flushed. */
 bool engine_socket_flush(struct engine_socket *sock, uint64_t timeout_us);
 
+/* The same for the end of every session: after rudp_session_close, until the peers know. */
+bool engine_socket_await_closed(struct engine_socket *sock, uint64_t timeout_us);
+
 struct engine_socket_stats {
     struct rudp_endpoint_stats endpoint;
     uint64_t received_packet_count;

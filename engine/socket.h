@@ -28,7 +28,7 @@ struct engine_socket {
     int watch_fd; /* -1: not registered */
     uint32_t watch_events;
     void (*on_watch)(void *context, struct engine_socket *sock, uint32_t events);
-    struct engine_wait flush_wait;
+    struct engine_wait session_wait;
     struct engine_socket_stats stats;
     bool is_owned;   /* this process runs its engine */
     bool is_retired; /* no callback runs any more */

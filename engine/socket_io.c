@@ -118,19 +118,25 @@ static bool dispatch_events(struct engine_socket *sock)
     return any;
 }
 
-static void unset_when_unflushed(void *context, struct rudp_session *session)
-{
-    bool *is_flushed = context;
+struct survey {
+    bool (*holds)(const struct rudp_session *session);
+    bool all;
+};
 
-    *is_flushed = *is_flushed && rudp_session_is_flushed(session);
+static void survey_session(void *context, struct rudp_session *session)
+{
+    struct survey *survey = context;
+
+    survey->all = survey->all && survey->holds(session);
 }
 
-static bool is_flushed(struct engine_socket *sock)
+static bool holds_for_all(struct engine_socket *sock,
+                          bool (*holds)(const struct rudp_session *session))
 {
-    bool flushed = true;
+    struct survey survey = {.holds = holds, .all = true};
 
-    rudp_endpoint_each(sock->endpoint, unset_when_unflushed, &flushed);
-    return flushed;
+    rudp_endpoint_each(sock->endpoint, survey_session, &survey);
+    return survey.all;
 }
 
 static uint64_t blocked_deadline_us(const struct engine_socket *sock, uint64_t deadline_us)
@@ -169,8 +175,8 @@ void engine_socket_settle(struct engine_socket *sock)
     if (sock->is_retired)
         return;
     arm(sock, result);
-    if (engine_wait_has_sleeper(&sock->flush_wait) && is_flushed(sock))
-        engine_wait_wake(&sock->flush_wait);
+    if (engine_wait_has_sleeper(&sock->session_wait)) /* which looks for itself */
+        engine_wait_wake(&sock->session_wait);
 }
 
 static void hand_foreign(struct engine_socket *sock, const struct wire_packet *packet)
@@ -280,7 +286,9 @@ void engine_socket_on_due(struct engine_timer *timer)
     engine_socket_unlock(sock);
 }
 
-bool engine_socket_flush(struct engine_socket *sock, uint64_t timeout_us)
+/* Blocks until holds is true for every session or timeout_us passed. */
+static bool wait_for_all(struct engine_socket *sock,
+                         bool (*holds)(const struct rudp_session *session), uint64_t timeout_us)
 {
     uint64_t deadline_us = add_ceil_u64(engine_now_us(), timeout_us);
     bool in_time = true;
@@ -289,14 +297,24 @@ bool engine_socket_flush(struct engine_socket *sock, uint64_t timeout_us)
         uint32_t ticket = 0;
 
         engine_socket_enter(sock);
-        bool flushed = is_flushed(sock);
-        bool may_wait = !flushed && in_time && sock->is_owned;
+        bool all = holds_for_all(sock, holds);
+        bool may_wait = !all && in_time && sock->is_owned;
 
         if (may_wait)
-            ticket = engine_wait_ticket(&sock->flush_wait);
+            ticket = engine_wait_ticket(&sock->session_wait);
         engine_socket_leave(sock);
         if (!may_wait)
-            return flushed;
-        in_time = engine_wait_sleep(&sock->flush_wait, ticket, deadline_us);
+            return all;
+        in_time = engine_wait_sleep(&sock->session_wait, ticket, deadline_us);
     }
+}
+
+bool engine_socket_flush(struct engine_socket *sock, uint64_t timeout_us)
+{
+    return wait_for_all(sock, rudp_session_is_flushed, timeout_us);
+}
+
+bool engine_socket_await_closed(struct engine_socket *sock, uint64_t timeout_us)
+{
+    return wait_for_all(sock, rudp_session_is_closed, timeout_us);
 }

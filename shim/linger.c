@@ -12,6 +12,10 @@
 /* Sockets flushed side by side at exit; more go in turns. */
 #define EXIT_BATCH_COUNT 256u
 
+/* How long an exit waits, when all it sent has arrived, for peers to learn that it is over. Who is
+ * not told goes on asking, and in the end does not know whether what it sent was read. */
+#define GOODBYE_US_MAX (500u * RUDP_US_PER_MS)
+
 /* Sockets in SHIM_ORPHAN: without any, a sweep costs one load. */
 static _Atomic uint32_t orphan_count;
 
@@ -25,11 +29,6 @@ static void finish(void *context)
     engine_sys_futex_wake_all(&end_count);
 }
 
-static struct rudp_endpoint *endpoint_of(const struct shim_socket *sock)
-{
-    return engine_socket_endpoint(atomic_load(&sock->engine));
-}
-
 static void set_phase(struct shim_socket *sock, enum shim_phase phase)
 {
     uint32_t before = atomic_exchange(&sock->phase, phase);
@@ -39,12 +38,12 @@ static void set_phase(struct shim_socket *sock, enum shim_phase phase)
 
 void shim_linger_begin(struct shim_socket *sock)
 {
-    struct rudp_endpoint *endpoint = endpoint_of(sock);
+    struct rudp_endpoint *endpoint = shim_socket_endpoint(sock);
 
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
     set_phase(sock, SHIM_LINGER);
-    shim_drain(sock); /* what was written to A before it was closed */
+    shim_drain_resume(sock); /* what was written to A before it was closed */
     shim_deliver_watch(sock);
     rudp_endpoint_set_accepting(endpoint, false);
     for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next)
@@ -210,6 +209,16 @@ static void say_goodbye(struct shim_socket *sock)
     engine_socket_leave(engine);
 }
 
+static void say_goodbyes(const struct exit_list *list, uint64_t deadline_us)
+{
+    for (size_t index = 0; index < list->count; index++)
+        say_goodbye(list->sockets[index]);
+    deadline_us = min_u64(deadline_us, engine_now_us() + GOODBYE_US_MAX);
+    for (size_t index = 0; index < list->count; index++)
+        (void)engine_socket_await_closed(shim_socket_engine(list->sockets[index]),
+                                         sub_floor_u64(deadline_us, engine_now_us()));
+}
+
 void shim_linger_flush_all(void)
 {
     uint64_t deadline_us = engine_now_us() + shim_process_settings()->config.linger_us;
@@ -222,7 +231,6 @@ void shim_linger_flush_all(void)
         shim_socket_each(collect, &list);
         for (size_t index = 0; index < list.count; index++)
             flush_one(list.sockets[index], deadline_us);
-        for (size_t index = 0; index < list.count; index++)
-            say_goodbye(list.sockets[index]);
+        say_goodbyes(&list, deadline_us);
     } while (list.count == EXIT_BATCH_COUNT);
 }
