@@ -14,7 +14,7 @@
 #define RUDP_BUFFER_BLOCK_BYTES 4096u
 
 struct rudp_buffer {
-    uint8_t **blocks;    /* ring of pointers, capacity a power of two; NULL entries: no bytes */
+    uint8_t **blocks; /* ring of pointers, capacity a power of two; NULL entries: no bytes */
     uint32_t capacity;
     uint32_t head;        /* ring index of the block that holds base */
     uint64_t base_offset; /* everything below is gone */

@@ -5,7 +5,8 @@
 #include "core/base.h"
 #include "core/status.h"
 
-#define RUDP_MESSAGE_BYTES_MAX 65527u /* UDP over IPv6; 65,507 over IPv4 is the engine's to check */
+#define RUDP_MESSAGE_BYTES_MAX 65527u /* UDP over IPv6; 65,507 over IPv4 is the engine's to check  \
+                                       */
 #define RUDP_PACKET_BYTES_MIN  576u
 #define RUDP_PACKET_BYTES_BASE 1200u /* RFC 8899 BASE_PLPMTU */
 #define RUDP_PACKET_BYTES_MAX  65507u

@@ -21,8 +21,8 @@ struct rudp_ranges {
     uint32_t capacity;
 };
 
-/* Makes room for extra_count more ranges, so that as many adds that make a new range cannot fail for
- * memory. RUDP_E_MEMORY: the set is unchanged. */
+/* Makes room for extra_count more ranges, so that as many adds that make a new range cannot fail
+ * for memory. RUDP_E_MEMORY: the set is unchanged. */
 enum rudp_status rudp_ranges_reserve(struct rudp_ranges *ranges, const struct rudp_host *host,
                                      uint32_t extra_count);
 

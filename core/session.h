@@ -77,7 +77,7 @@ struct rudp_session {
     uint32_t packet_bytes;
     uint32_t large_lost_count; /* packets above the minimum size lost, sent after the newest one */
     uint64_t large_acked_sent_us; /* of these that was acknowledged, which was sent at this time */
-    struct rudp_params peer;   /* what the peer told of itself */
+    struct rudp_params peer;      /* what the peer told of itself */
 
     bool answered;             /* was established in this incarnation */
     uint64_t opened_us;        /* when this incarnation's handshake began */

@@ -4,8 +4,8 @@
  * a tick of 256 us: an entry fires at its deadline or up to one tick later, never earlier. A
  * deadline beyond the wheel's reach (about 74 hours) is parked at the far end and filed again when
  * its slot comes round. Deadlines move later without refiling: the owner changes entry->deadline_us
- * itself, and the wheel files the entry anew when its old slot comes round (a lazy deadline). Moving
- * it earlier needs rudp_wheel_file. Not thread-safe. */
+ * itself, and the wheel files the entry anew when its old slot comes round (a lazy deadline).
+ * Moving it earlier needs rudp_wheel_file. Not thread-safe. */
 #ifndef RUDP_CORE_WHEEL_H
 #define RUDP_CORE_WHEEL_H
 
@@ -19,8 +19,8 @@
 struct rudp_wheel_entry {
     struct rudp_wheel_entry *next;
     struct rudp_wheel_entry **link; /* what points at this entry; NULL: not filed */
-    uint64_t deadline_us;           /* when it should fire; RUDP_NEVER drops it when its slot comes */
-    uint64_t filed_tick;            /* private: tick of the slot it is in */
+    uint64_t deadline_us; /* when it should fire; RUDP_NEVER drops it when its slot comes */
+    uint64_t filed_tick;  /* private: tick of the slot it is in */
 };
 
 struct rudp_wheel {
@@ -44,7 +44,8 @@ void rudp_wheel_remove(struct rudp_wheel *wheel, struct rudp_wheel_entry *entry)
 struct rudp_wheel_entry *rudp_wheel_expire(struct rudp_wheel *wheel, uint64_t now_us);
 
 /* When rudp_wheel_expire should be called next: never later than any deadline rounded up to its
- * tick, possibly earlier (a slot of a higher level, a deadline that moved). RUDP_NEVER when empty. */
+ * tick, possibly earlier (a slot of a higher level, a deadline that moved). RUDP_NEVER when empty.
+ */
 uint64_t rudp_wheel_deadline_us(const struct rudp_wheel *wheel);
 
 #endif

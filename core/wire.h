@@ -11,15 +11,15 @@
 #define RUDP_WIRE_MAGIC   0xa7d35b1eu
 #define RUDP_WIRE_VERSION 1u
 
-#define RUDP_WIRE_CHECK_BYTES     4u
-#define RUDP_WIRE_SHORT_BYTES     13u /* header of a short packet */
-#define RUDP_WIRE_LONG_BYTES      25u /* common header of a long packet */
-#define RUDP_WIRE_RESET_BYTES     (RUDP_WIRE_LONG_BYTES + RUDP_WIRE_CHECK_BYTES)
+#define RUDP_WIRE_CHECK_BYTES      4u
+#define RUDP_WIRE_SHORT_BYTES      13u /* header of a short packet */
+#define RUDP_WIRE_LONG_BYTES       25u /* common header of a long packet */
+#define RUDP_WIRE_RESET_BYTES      (RUDP_WIRE_LONG_BYTES + RUDP_WIRE_CHECK_BYTES)
 #define RUDP_WIRE_PACKET_BYTES_MIN (RUDP_WIRE_SHORT_BYTES + RUDP_WIRE_CHECK_BYTES)
-#define RUDP_WIRE_TOKEN_BYTES_MAX 64u
-#define RUDP_WIRE_VERSIONS_MAX    16u
-#define RUDP_WIRE_ACK_RANGES_MAX  64u
-#define RUDP_WIRE_VARINT_MAX      ((UINT64_C(1) << 62) - 1)
+#define RUDP_WIRE_TOKEN_BYTES_MAX  64u
+#define RUDP_WIRE_VERSIONS_MAX     16u
+#define RUDP_WIRE_ACK_RANGES_MAX   64u
+#define RUDP_WIRE_VARINT_MAX       ((UINT64_C(1) << 62) - 1)
 
 enum rudp_packet_type {
     RUDP_PACKET_SHORT,
@@ -39,7 +39,7 @@ struct rudp_header {
     uint32_t packet_number;  /* SHORT, HELLO, HELLO_ACK: the low 32 bits */
     const uint8_t *token;    /* HELLO, RETRY */
     uint8_t token_bytes;
-    uint8_t version_count;   /* VERSION */
+    uint8_t version_count; /* VERSION */
     uint32_t versions[RUDP_WIRE_VERSIONS_MAX];
 };
 
@@ -73,7 +73,7 @@ struct rudp_ack_range {
 
 struct rudp_ack_frame {
     uint64_t delay_us;
-    uint32_t range_count; /* 1..RUDP_WIRE_ACK_RANGES_MAX */
+    uint32_t range_count;                                   /* 1..RUDP_WIRE_ACK_RANGES_MAX */
     struct rudp_ack_range ranges[RUDP_WIRE_ACK_RANGES_MAX]; /* newest first, disjoint */
 };
 
@@ -107,7 +107,7 @@ struct rudp_frame {
         uint64_t limit_offset;       /* BLOCKED */
         uint64_t final_offset;       /* FIN */
         enum rudp_close_code close_code;
-        uint64_t path_value;         /* PATH_CHALLENGE, PATH_RESPONSE */
+        uint64_t path_value; /* PATH_CHALLENGE, PATH_RESPONSE */
         struct rudp_params params;
     };
 };
