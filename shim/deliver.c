@@ -33,11 +33,6 @@ static struct shim_socket *entered_socket(void *context, struct engine_socket *e
     return sock;
 }
 
-static struct rudp_endpoint *endpoint_of(const struct shim_socket *sock)
-{
-    return engine_socket_endpoint(atomic_load_explicit(&sock->engine, memory_order_acquire));
-}
-
 static uint64_t wall_clock_ns(void)
 {
     struct timespec now;
@@ -112,7 +107,7 @@ static void end_if_deserted(struct shim_socket *sock)
 /* Moves one message of peer into the pair. False: nothing more can be moved now. */
 static bool deliver_one(struct shim_socket *sock, struct shim_peer *peer)
 {
-    struct rudp_endpoint *endpoint = endpoint_of(sock);
+    struct rudp_endpoint *endpoint = shim_socket_endpoint(sock);
     size_t bytes;
     enum rudp_status status =
         rudp_session_peek(endpoint, peer->session, sock->scratch, SHIM_PAIR_BYTES_MAX, &bytes);
@@ -210,7 +205,7 @@ static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
     int error = event->undelivered_bytes > 0 ? close_error(sock, event->reason) : 0;
 
     if (peer == NULL) { /* it could not be kept when it was opened */
-        rudp_session_release(endpoint_of(sock), event->session);
+        rudp_session_release(shim_socket_endpoint(sock), event->session);
         return;
     }
     peer->is_closed = true;
@@ -222,7 +217,7 @@ static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
         shim_failure_add(sock, &remote, error, is_the_peer || peer->is_opener);
     }
     if (atomic_load(&sock->phase) >= SHIM_LINGER) {
-        shim_peer_remove(sock, endpoint_of(sock), peer);
+        shim_peer_remove(sock, shim_socket_endpoint(sock), peer);
         shim_linger_progress(sock);
         return;
     }
@@ -235,7 +230,7 @@ static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
 static void on_opened(struct shim_socket *sock, struct rudp_session *session)
 {
     if (shim_peer_add(sock, session, false) == NULL)
-        rudp_session_abort(endpoint_of(sock), session, engine_now_us());
+        rudp_session_abort(shim_socket_endpoint(sock), session, engine_now_us());
 }
 
 static void on_event(void *context, struct engine_socket *engine, const struct rudp_event *event)
@@ -272,17 +267,6 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
     }
 }
 
-/* Multicast and broadcast are never ours, whoever sent them. */
-static bool was_sent_to_one(const struct shim_socket *sock, const struct rudp_address *destination)
-{
-    if (!engine_address_is_v4(destination))
-        return destination->ip[0] != 0xff;
-    static const uint8_t everyone[4] = {0xff, 0xff, 0xff, 0xff};
-
-    (void)sock;
-    return (destination->ip[12] & 0xf0) != 0xe0 && memcmp(destination->ip + 12, everyone, 4) != 0;
-}
-
 static void on_datagram(void *context, struct engine_socket *engine,
                         const struct engine_datagram *datagram)
 {
@@ -291,7 +275,8 @@ static void on_datagram(void *context, struct engine_socket *engine,
 
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
-    if (!settings->accepts_plain && was_sent_to_one(sock, &datagram->path.local) &&
+    /* What was sent to a group is never ours, whoever sent it. */
+    if (!settings->accepts_plain && shim_rules_is_unicast(&datagram->path.local) &&
         shim_rules_tag(&settings->rules, &sock->local, &datagram->path.remote)) {
         if (sock->refused_plain_count++ == 0)
             shim_log(SHIM_LOG_WARN, "a plain datagram of a tagged peer is dropped, the first one; "

@@ -10,11 +10,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-static struct rudp_endpoint *endpoint_of(const struct shim_socket *sock)
-{
-    return engine_socket_endpoint(atomic_load_explicit(&sock->engine, memory_order_acquire));
-}
-
 /* Asks the kernel's routing what it says to a datagram for remote, without sending one: 0, EACCES
  * for a broadcast address, or the error that sendto would have given. */
 static int route_error(sa_family_t family, const struct rudp_address *remote)
@@ -60,7 +55,7 @@ static bool may_open(struct shim_socket *sock, const struct rudp_address *remote
 static struct rudp_session *open_session(struct shim_socket *sock, const struct rudp_path *path,
                                          int *error)
 {
-    struct rudp_endpoint *endpoint = endpoint_of(sock);
+    struct rudp_endpoint *endpoint = shim_socket_endpoint(sock);
     struct rudp_session *session;
     enum rudp_status status = rudp_endpoint_open(endpoint, path, &session, engine_now_us());
 
@@ -79,8 +74,8 @@ static enum shim_verdict send_to(struct shim_socket *sock, struct rudp_session *
 {
     struct shim_peer *peer = shim_peer_of(session);
 
-    switch (rudp_session_send(endpoint_of(sock), session, datagram->slices, datagram->slice_count,
-                              engine_now_us())) {
+    switch (rudp_session_send(shim_socket_endpoint(sock), session, datagram->slices,
+                              datagram->slice_count, engine_now_us())) {
     case RUDP_OK:
         return SHIM_SENT;
     case RUDP_E_FULL:
@@ -100,7 +95,8 @@ static enum shim_verdict send_to(struct shim_socket *sock, struct rudp_session *
 enum shim_verdict shim_drain_send(struct shim_socket *sock, const struct shim_datagram *datagram,
                                   int *error)
 {
-    struct rudp_session *session = rudp_endpoint_find(endpoint_of(sock), &datagram->remote);
+    struct rudp_session *session =
+        rudp_endpoint_find(shim_socket_endpoint(sock), &datagram->remote);
     struct rudp_path path = {.remote = datagram->remote, .local = datagram->local};
     enum shim_verdict verdict;
 

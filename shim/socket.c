@@ -264,6 +264,11 @@ struct engine_socket *shim_socket_engine(const struct shim_socket *sock)
     return engine != NULL && shim_socket_is_ours(sock) ? engine : NULL;
 }
 
+struct rudp_endpoint *shim_socket_endpoint(const struct shim_socket *sock)
+{
+    return engine_socket_endpoint(atomic_load_explicit(&sock->engine, memory_order_acquire));
+}
+
 void shim_socket_refresh_local(struct shim_socket *sock)
 {
     struct sockaddr_storage addr;

@@ -107,6 +107,9 @@ bool shim_socket_is_ours(const struct shim_socket *sock);
 /* The running engine, NULL when not started or not ours. */
 struct engine_socket *shim_socket_engine(const struct shim_socket *sock);
 
+/* Entered: the endpoint of the running engine. */
+struct rudp_endpoint *shim_socket_endpoint(const struct shim_socket *sock);
+
 /* Reads the wire's address anew. Entered, or before start. */
 void shim_socket_refresh_local(struct shim_socket *sock);
 

@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define DATAGRAM_BYTES_MAX 65536
 
@@ -116,9 +113,4 @@ bool udp_wait(int fd, short events, int timeout_ms)
 
     ck_assert_msg(count >= 0, "poll: %s", strerror(errno));
     return (entry.revents & events) != 0;
-}
-
-bool udp_is_shimmed(void)
-{
-    return getenv("SHIM_TEST") != NULL;
 }

@@ -54,7 +54,4 @@ bool udp_wait(int fd, short events, int timeout_ms);
 
 #define UDP_ASSERT_OK(call) ck_assert_msg((call) == 0, "%s: %s", #call, strerror(errno))
 
-/* Whether the test was started under the shim or is linked with it. */
-bool udp_is_shimmed(void);
-
 #endif
