@@ -277,7 +277,8 @@ static void on_datagram(void *context, struct engine_socket *engine,
         return;
     /* What was sent to a group is never ours, whoever sent it. */
     if (!settings->accepts_plain && shim_rules_is_unicast(&datagram->path.local) &&
-        shim_rules_tag(&settings->rules, &sock->local, &datagram->path.remote)) {
+        shim_rules_tag(&settings->rules, &sock->local, &datagram->path.remote) &&
+        !shim_socket_is_itself(sock, &datagram->path.remote)) {
         if (sock->refused_plain_count++ == 0)
             shim_log(SHIM_LOG_WARN, "a plain datagram of a tagged peer is dropped, the first one; "
                                     "RUDP_ACCEPT_PLAIN=yes hands them to the program");

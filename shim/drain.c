@@ -31,7 +31,7 @@ static bool may_open(struct shim_socket *sock, const struct rudp_address *remote
                      enum shim_verdict *verdict, int *error)
 {
     if (!shim_rules_tag(&shim_process_settings()->rules, &sock->local, remote) ||
-        rudp_address_equal(&sock->broadcast, remote)) {
+        rudp_address_equal(&sock->broadcast, remote) || shim_socket_is_itself(sock, remote)) {
         *verdict = SHIM_PLAIN;
         return false;
     }

@@ -14,6 +14,7 @@
 #include "shim/real.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -267,6 +268,22 @@ struct engine_socket *shim_socket_engine(const struct shim_socket *sock)
 struct rudp_endpoint *shim_socket_endpoint(const struct shim_socket *sock)
 {
     return engine_socket_endpoint(atomic_load_explicit(&sock->engine, memory_order_acquire));
+}
+
+bool shim_socket_is_itself(const struct shim_socket *sock, const struct rudp_address *address)
+{
+    static const struct rudp_address any;
+    static const struct rudp_address any_v4 = {.ip = {[10] = 0xff, [11] = 0xff}};
+    static const struct rudp_address loopback = {.ip = {[15] = 1}};
+    const uint8_t *own = sock->local.ip;
+    bool is_loopback = engine_address_is_v4(address)
+                           ? address->ip[12] == IN_LOOPBACKNET
+                           : memcmp(address->ip, loopback.ip, sizeof loopback.ip) == 0;
+    bool is_wildcard =
+        memcmp(own, any.ip, sizeof any.ip) == 0 || memcmp(own, any_v4.ip, sizeof any_v4.ip) == 0;
+
+    return address->port == sock->local.port &&
+           (memcmp(own, address->ip, sizeof address->ip) == 0 || (is_wildcard && is_loopback));
 }
 
 void shim_socket_refresh_local(struct shim_socket *sock)

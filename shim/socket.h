@@ -110,6 +110,10 @@ struct engine_socket *shim_socket_engine(const struct shim_socket *sock);
 /* Entered: the endpoint of the running engine. */
 struct rudp_endpoint *shim_socket_endpoint(const struct shim_socket *sock);
 
+/* Entered. Whether address is the socket's own: the kernel loops such datagrams back, they need no
+ * session and could have none. */
+bool shim_socket_is_itself(const struct shim_socket *sock, const struct rudp_address *address);
+
 /* Reads the wire's address anew. Entered, or before start. */
 void shim_socket_refresh_local(struct shim_socket *sock);
 

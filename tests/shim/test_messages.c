@@ -445,11 +445,32 @@ START_TEST (unspecified_destination) {
 }
 END_TEST
 
+/* A socket may send to itself, by name or connected, bound to one address or to any. */
+START_TEST (to_itself) {
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    struct udp_address own;
+    int fd = udp_bound(AF_INET, &own);
+    int any_fd = udp_unbound(AF_INET);
+
+    udp_send_text(fd, "by name", &own);
+    udp_expect_text(fd, "by name", NULL);
+    UDP_ASSERT_OK(connect(fd, (struct sockaddr *)&own.addr, own.bytes));
+    ck_assert_int_eq(send(fd, "connected", 9, 0), 9);
+    udp_expect_text(fd, "connected", NULL);
+    UDP_ASSERT_OK(bind(any_fd, (struct sockaddr *)&any, sizeof any));
+    own = udp_local(any_fd);
+    struct udp_address looped = udp_loopback(AF_INET, udp_port(&own));
+
+    udp_send_text(any_fd, "any", &looped);
+    udp_expect_text(any_fd, "any", NULL);
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("messages", echo_v4, echo_v6, echo_dual_stack, connected_calls, many_parts,
                      batches, batch_waits_for_one, batch_by_number, peek_keeps, peek_tells_length,
                      truncation, truncation_connected, empty_datagram, empty_write_and_read,
                      fionread, short_address, every_size, too_long, refused_destinations,
-                     unspecified_destination);
+                     unspecified_destination, to_itself);
 }
