@@ -13,13 +13,14 @@ static int bind_wire(const struct shim_socket *sock, const struct sockaddr *addr
                      socklen_t addr_bytes)
 {
     for (;;) {
+        uint32_t end_count = shim_linger_end_count();
         long result = RAW_CALL(SYS_bind, sock->wire_fd, raw_pointer(addr), addr_bytes);
         struct rudp_address wanted;
 
         if (result != -EADDRINUSE || !engine_address_from_sockaddr(&wanted, addr, addr_bytes))
             return (int)result;
         /* On a plain socket close() frees the port at once. Ours may still be delivering. */
-        if (!shim_linger_wait_for_port(wanted.port))
+        if (!shim_linger_wait_for_port(wanted.port, end_count))
             return (int)result;
     }
 }

@@ -216,7 +216,9 @@ static void add(struct message *message, const char *text, size_t bytes)
     for (size_t index = 0; index < bytes && message->bytes + 2 < message->bytes_max; index++) {
         char c = text[index];
 
-        message->text[message->bytes++] = c >= ' ' && c != 0x7f ? c : '?';
+        if (c < ' ' || c == 0x7f)
+            c = '?';
+        message->text[message->bytes++] = c;
     }
 }
 

@@ -143,15 +143,19 @@ static void hurry_port(uint16_t port)
     }
 }
 
-bool shim_linger_wait_for_port(uint16_t port)
+uint32_t shim_linger_end_count(void)
+{
+    return atomic_load(&end_count);
+}
+
+bool shim_linger_wait_for_port(uint16_t port, uint32_t seen_end_count)
 {
     uint64_t deadline_us = engine_now_us() + shim_process_settings()->config.linger_us;
-    uint32_t seen_end_count = atomic_load(&end_count);
     struct port_search search = {.port = port};
 
     shim_linger_sweep();
     shim_socket_each(search_port, &search);
-    if (!search.is_ending) /* but it may have ended since the count was read */
+    if (!search.is_ending)
         return atomic_load(&end_count) != seen_end_count;
     hurry_port(port);
     while (atomic_load(&end_count) == seen_end_count) {

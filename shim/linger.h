@@ -18,9 +18,13 @@ void shim_linger_progress(struct shim_socket *sock);
 /* Ends sockets whose last holder went in another process. Not entered. */
 void shim_linger_sweep(void);
 
-/* Waits for one of this process's lingering sockets on that port to end, at most the linger time.
- * False: there is none, or it did not. Not entered. */
-bool shim_linger_wait_for_port(uint16_t port);
+/* How many sockets have ended so far. */
+uint32_t shim_linger_end_count(void);
+
+/* The port was in use, some time after seen_end_count was read. Waits for a lingering socket of
+ * this process to end, at most the linger time. True: try again. False: nobody here is on that port
+ * and nobody left it since, or the time is over. Not entered. */
+bool shim_linger_wait_for_port(uint16_t port, uint32_t seen_end_count);
 
 /* Delivers what all sockets of this process accepted, for at most the linger time, then says
  * goodbye to all peers. Not entered; once, at exit. */

@@ -299,7 +299,10 @@ __attribute__((noinline)) static ssize_t send_many_parts(struct shim_socket *soc
     struct rudp_slice slices[IOV_MAX];
 
     out->slices = slices;
-    return send_outgoing(sock, fd, out);
+    ssize_t sent_bytes = send_outgoing(sock, fd, out);
+
+    out->slices = NULL;
+    return sent_bytes;
 }
 
 ssize_t shim_send(struct shim_socket *sock, int fd, const struct msghdr *message, int flags)
