@@ -1,9 +1,9 @@
 #include "engine/memory.h"
 
 #include "engine/engine.h"
+#include "engine/pool.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 
 #define MEMORY_BYTES_MAX_DEFAULT ((size_t)256 * 1024 * 1024)
 
@@ -41,7 +41,7 @@ void *engine_memory_allocate(void *context, size_t bytes)
     (void)context;
     if (!book(bytes))
         return NULL;
-    void *memory = malloc(bytes);
+    void *memory = engine_pool_take(bytes);
 
     if (memory == NULL)
         atomic_fetch_sub_explicit(&used_bytes, bytes, memory_order_relaxed);
@@ -52,6 +52,6 @@ void engine_memory_release(void *context, void *memory, size_t bytes)
 {
     (void)context;
     RUDP_ASSERT(memory != NULL);
-    free(memory);
+    engine_pool_give(memory, bytes);
     atomic_fetch_sub_explicit(&used_bytes, bytes, memory_order_relaxed);
 }

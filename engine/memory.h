@@ -1,4 +1,4 @@
-/* memory.h - the core's allocator (core/host.h): malloc under one bound for the whole process.
+/* memory.h - the core's allocator (core/host.h): the pool under one bound for the whole process.
  * engine_set_memory_max and engine_memory_used (engine.h) are implemented here. */
 #ifndef RUDP_ENGINE_MEMORY_H
 #define RUDP_ENGINE_MEMORY_H

@@ -2,6 +2,7 @@
 
 #include "core/list.h"
 #include "engine/memory.h"
+#include "engine/pool.h"
 #include "engine/random.h"
 
 #include <errno.h>
@@ -308,6 +309,7 @@ void engine_before_fork(void)
         engine_socket_lock(sock);
     engine_thread_before_fork();
     wire_before_fork();
+    engine_pool_before_fork();
 }
 
 static void unlock_after_fork(void)
@@ -322,6 +324,7 @@ static void unlock_after_fork(void)
 
 void engine_after_fork_parent(void)
 {
+    engine_pool_after_fork();
     wire_after_fork();
     engine_thread_after_fork_parent();
     unlock_after_fork();
@@ -329,6 +332,7 @@ void engine_after_fork_parent(void)
 
 void engine_after_fork_child(void)
 {
+    engine_pool_after_fork();
     wire_after_fork();
     engine_thread_after_fork_child();
     for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next) {

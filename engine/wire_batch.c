@@ -2,12 +2,12 @@
 
 #include "core/config.h"
 #include "engine/engine.h"
+#include "engine/pool.h"
 #include "engine/system.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdlib.h>
 
 #define BATCH_COUNT_MAX 64u
 #define BATCH_BYTES     ((size_t)2 * 64 * 1024) /* the batch is full when less than half is left */
@@ -53,7 +53,7 @@ struct wire_batch *wire_batch_acquire(void)
     }
     pthread_mutex_unlock(&pool.lock);
     if (batch == NULL)
-        batch = malloc(sizeof *batch);
+        batch = engine_pool_take(sizeof *batch);
     if (batch != NULL)
         reset(batch);
     return batch;
@@ -71,7 +71,7 @@ void wire_batch_release(struct wire_batch *batch)
     }
     pthread_mutex_unlock(&pool.lock);
     if (!is_kept)
-        free(batch);
+        engine_pool_give(batch, sizeof *batch);
 }
 
 uint8_t *wire_batch_room(struct wire_batch *batch, size_t *bytes)

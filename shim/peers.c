@@ -1,14 +1,14 @@
 #include "shim/peers.h"
 
+#include "engine/pool.h"
 #include "shim/log.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *session,
                                 bool is_opener)
 {
-    struct shim_peer *peer = malloc(sizeof *peer);
+    struct shim_peer *peer = engine_pool_take(sizeof *peer);
 
     if (peer == NULL)
         return NULL;
@@ -61,7 +61,7 @@ void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
     if (peer->next != NULL)
         peer->next->previous = peer->previous;
     rudp_session_release(endpoint, peer->session);
-    free(peer);
+    engine_pool_give(peer, sizeof *peer);
     atomic_fetch_sub(&sock->peer_count, 1);
 }
 
@@ -71,7 +71,7 @@ void shim_peer_forget_all(struct shim_socket *sock)
         struct shim_peer *peer = sock->peers;
 
         sock->peers = peer->next;
-        free(peer);
+        engine_pool_give(peer, sizeof *peer);
     }
 }
 
