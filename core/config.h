@@ -5,8 +5,9 @@
 #include "core/base.h"
 #include "core/status.h"
 
-#define RUDP_MESSAGE_BYTES_MAX 65527u /* UDP over IPv6; 65,507 over IPv4 is the engine's to check  \
-                                       */
+#define RUDP_MESSAGE_BYTES_MAX                                                                     \
+    65527u /* UDP over IPv6; 65,507 over IPv4 is the engine's to check                             \
+            */
 #define RUDP_PACKET_BYTES_MIN  576u
 #define RUDP_PACKET_BYTES_BASE 1200u /* RFC 8899 BASE_PLPMTU */
 #define RUDP_PACKET_BYTES_MAX  65507u
@@ -31,7 +32,7 @@ struct rudp_config {
     uint32_t retry_count_max;     /* > 0: probe timeouts in a row before a peer is dead */
     uint64_t keepalive_us;        /* silence before an idle session is probed; 0: never */
     uint64_t idle_timeout_us;     /* silence before an idle session is dropped; 0: never */
-    uint64_t linger_us;           /* how long a graceful close may take */
+    uint64_t linger_us;           /* how long a graceful close may go without progress */
     uint64_t ack_delay_us_max;    /* how long an acknowledgement may wait for company */
     size_t send_buffer_bytes;     /* per session; >= RUDP_BUFFER_BYTES_MIN */
     size_t receive_buffer_bytes;  /* per session; >= RUDP_BUFFER_BYTES_MIN */

@@ -80,7 +80,7 @@ enum rudp_event_type {
     X(CONNECT_TIMEOUT, "the peer did not answer within the connect timeout")                       \
     X(DEAD, "the peer stopped answering")                                                          \
     X(IDLE, "nothing was heard for the idle timeout")                                              \
-    X(LINGER, "the linger time passed before everything was acknowledged")                         \
+    X(LINGER, "the linger time passed without progress before everything was acknowledged")        \
     X(PEER_RESTARTED, "the peer restarted and this side had accepted the session")                 \
     X(VERSION, "the peer speaks no common version")                                                \
     X(PROTOCOL, "the peer broke the protocol")
@@ -205,7 +205,8 @@ enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_s
 void rudp_session_consume(struct rudp_endpoint *endpoint, struct rudp_session *session,
                           uint64_t now_us);
 
-/* Ends the session gracefully: what was accepted is still delivered, for at most the linger time;
+/* Ends the session gracefully: what was accepted is still delivered, as long as acknowledgements of
+ * it come within the linger time;
  * what arrives from now on is not. CLOSED follows. Harmless when closing already. */
 void rudp_session_close(struct rudp_endpoint *endpoint, struct rudp_session *session,
                         uint64_t now_us);

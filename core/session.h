@@ -120,8 +120,8 @@ struct rudp_session {
     uint64_t candidate_response; /* the answer to a challenge that came from the candidate */
     bool candidate_response_due;
 
-    bool closing; /* rudp_session_close was called */
-    uint64_t close_us;
+    bool closing;      /* rudp_session_close was called */
+    uint64_t close_us; /* of its call or of the last stream bytes acknowledged: linger starts */
     bool fin_due;
     bool fin_sent;
     bool fin_acked;

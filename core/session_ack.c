@@ -39,6 +39,8 @@ static void on_acked(void *pointer, const struct rudp_sent_packet *packet, bool 
         session->large_lost_count = 0;
         session->large_acked_sent_us = max_u64(session->large_acked_sent_us, packet->sent_us);
     }
+    if (packet->range_count > 0)
+        session->close_us = fate->context->now_us;
     for (uint8_t i = 0; i < packet->range_count; i++) {
         struct rudp_range range = {packet->ranges[i].offset,
                                    packet->ranges[i].offset + packet->ranges[i].bytes};

@@ -34,7 +34,7 @@
     X(IDLE_TIMEOUT, read_time_or_off, config.idle_timeout_us, "off or 1us..24h", "off",            \
       "silence before an idle session is dropped")                                                 \
     X(LINGER, read_time_or_off, config.linger_us, "off or 1us..24h", "10s",                        \
-      "how long close and exit may wait for what was sent to be acknowledged")                     \
+      "how long close and exit wait without progress for what was sent")                           \
     X(SNDBUF, read_buffer, config.send_buffer_bytes, "128K..4G", "4M",                             \
       "bytes buffered per peer that are not acknowledged")                                         \
     X(RCVBUF, read_buffer, config.receive_buffer_bytes, "128K..4G", "4M",                          \

@@ -187,18 +187,46 @@ static void collect(void *context, struct shim_socket *sock)
     list->sockets[list->count++] = sock;
 }
 
-static void flush_one(struct shim_socket *sock, uint64_t deadline_us)
+static uint64_t count_queued(struct shim_socket *sock, struct engine_socket *engine)
+{
+    uint64_t queued_bytes = 0;
+
+    engine_socket_enter(engine);
+    for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next) {
+        struct rudp_session_stats stats;
+
+        rudp_session_stats(peer->session, &stats);
+        queued_bytes += stats.queued_bytes;
+    }
+    engine_socket_leave(engine);
+    return queued_bytes;
+}
+
+/* Waits until all the socket sent has arrived, for as long as there is progress: *deadline_us,
+ * which all sockets of an exit share, moves on with it. */
+static void flush_one(struct shim_socket *sock, uint64_t *deadline_us)
 {
     struct engine_socket *engine = shim_socket_engine(sock);
+    uint64_t linger_us = shim_process_settings()->config.linger_us;
 
     engine_socket_enter(engine);
     shim_drain(sock);
     engine_socket_leave(engine);
-    if (!engine_socket_flush(engine, sub_floor_u64(deadline_us, engine_now_us())))
-        shim_log(SHIM_LOG_ERROR,
-                 "the program ends before all it sent has arrived: RUDP_LINGER, %d "
-                 "ms, is over",
-                 (int64_t)(shim_process_settings()->config.linger_us / RUDP_US_PER_MS));
+    uint64_t before_bytes = count_queued(sock, engine);
+
+    while (!engine_socket_flush(engine, sub_floor_u64(*deadline_us, engine_now_us()))) {
+        uint64_t queued_bytes = count_queued(sock, engine);
+
+        if (queued_bytes >= before_bytes) {
+            shim_log(SHIM_LOG_ERROR,
+                     "the program ends before all it sent has arrived: no progress for "
+                     "RUDP_LINGER, %d ms",
+                     (int64_t)(linger_us / RUDP_US_PER_MS));
+            return;
+        }
+        before_bytes = queued_bytes;
+        *deadline_us = engine_now_us() + linger_us;
+    }
 }
 
 static void say_goodbye(struct shim_socket *sock)
@@ -234,7 +262,7 @@ void shim_linger_flush_all(void)
         list.seen_count = 0;
         shim_socket_each(collect, &list);
         for (size_t index = 0; index < list.count; index++)
-            flush_one(list.sockets[index], deadline_us);
+            flush_one(list.sockets[index], &deadline_us);
         say_goodbyes(&list, deadline_us);
     } while (list.count == EXIT_BATCH_COUNT);
 }

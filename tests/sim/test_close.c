@@ -23,7 +23,8 @@ static void run_until_closed(struct sim *sim)
 }
 
 /* A close right after the last send loses nothing, though the path loses a fifth. */
-START_TEST (close_delivers_what_was_accepted) {
+START_TEST(close_delivers_what_was_accepted)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = GRACEFUL;
@@ -44,7 +45,8 @@ END_TEST
 
 /* When both sides close at once, both are done after one exchange, and neither calls it an error.
  */
-START_TEST (both_sides_may_close) {
+START_TEST(both_sides_may_close)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = GRACEFUL;
@@ -63,7 +65,8 @@ END_TEST
 
 /* Two programs that end with more to send than the other gave credit for do not wait for each other
  * until the linger time: what neither reads is thrown away and reported. */
-START_TEST (both_sides_may_close_with_full_windows) {
+START_TEST(both_sides_may_close_with_full_windows)
+{
     struct rudp_config config = default_config();
 
     config.receive_buffer_bytes = RUDP_BUFFER_BYTES_MIN;
@@ -89,7 +92,8 @@ START_TEST (both_sides_may_close_with_full_windows) {
 END_TEST
 
 /* A FIN that was lost is sent again: the close does not wait for the linger time. */
-START_TEST (lost_fin_is_resent) {
+START_TEST(lost_fin_is_resent)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = GRACEFUL;
@@ -105,7 +109,8 @@ START_TEST (lost_fin_is_resent) {
 END_TEST
 
 /* A peer that gives up while this side closes did not get what was lost: that is reported. */
-START_TEST (abort_during_close_is_reported) {
+START_TEST(abort_during_close_is_reported)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = ABORTIVE;
@@ -124,7 +129,8 @@ START_TEST (abort_during_close_is_reported) {
 END_TEST
 
 /* What the peer still had to send when this side closed is reported to the peer. */
-START_TEST (close_reports_what_the_peer_did_not_read) {
+START_TEST(close_reports_what_the_peer_did_not_read)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = GRACEFUL;
@@ -142,7 +148,8 @@ START_TEST (close_reports_what_the_peer_did_not_read) {
 END_TEST
 
 /* A program can read what came before the peer closed, after the session is over too. */
-START_TEST (closed_session_is_read_to_the_end) {
+START_TEST(closed_session_is_read_to_the_end)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = GRACEFUL;
@@ -160,7 +167,8 @@ START_TEST (closed_session_is_read_to_the_end) {
 END_TEST
 
 /* An abort ends this side at once and the other one latency later, with what it lost. */
-START_TEST (abort_tells_the_peer) {
+START_TEST(abort_tells_the_peer)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = ABORTIVE;
@@ -176,7 +184,8 @@ START_TEST (abort_tells_the_peer) {
 END_TEST
 
 /* A close whose peer is gone ends when the linger time passes and reports what did not arrive. */
-START_TEST (linger_time_bounds_a_close) {
+START_TEST(linger_time_bounds_a_close)
+{
     struct rudp_config config = default_config();
 
     config.linger_us = 3 * RUDP_US_PER_S;
@@ -198,9 +207,35 @@ START_TEST (linger_time_bounds_a_close) {
 }
 END_TEST
 
+/* A close on a slow link goes on as long as there is progress, far beyond the linger time. */
+START_TEST(progress_extends_a_close)
+{
+    struct rudp_config config = default_config();
+
+    config.linger_us = RUDP_US_PER_S;
+    struct sim *sim = create_pair(&config);
+
+    sim->reasons_allowed = GRACEFUL;
+    struct sim_session *session = open_pair(sim);
+
+    sim_link(sim, SIM_CLIENT, SIM_SERVER)->options.rate_bytes_per_s = 50000;
+    sim_link(sim, SIM_CLIENT, SIM_SERVER)->options.queue_bytes_max = 20000;
+    send_messages(session, 250, 1000);
+    uint64_t start_us = sim->now_us;
+
+    sim_close(session);
+    run_until_closed(sim);
+    ck_assert_uint_gt(sim->now_us - start_us, 4 * config.linger_us);
+    ck_assert_int_eq(session->reason, RUDP_CLOSE_REASON_LOCAL);
+    ck_assert_uint_eq(session->undelivered_bytes, 0);
+    finish(sim);
+}
+END_TEST
+
 /* A peer that every copy of the CLOSE was lost on the way to asks again and is answered by what is
  * left of the session. */
-START_TEST (lost_close_is_answered_again) {
+START_TEST(lost_close_is_answered_again)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = ABORTIVE;
@@ -219,7 +254,8 @@ START_TEST (lost_close_is_answered_again) {
 END_TEST
 
 /* A packet for a session that does not exist is answered by RESET, if it is as long as that. */
-START_TEST (unknown_session_is_reset) {
+START_TEST(unknown_session_is_reset)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_node *server = &sim->nodes[SIM_SERVER];
     struct rudp_address source = sim_stranger(1);
@@ -236,7 +272,8 @@ START_TEST (unknown_session_is_reset) {
 END_TEST
 
 /* A RESET, CLOSE or hello by somebody who does not know the ids changes nothing. */
-START_TEST (forged_ends_are_ignored) {
+START_TEST(forged_ends_are_ignored)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
     const struct rudp_address *peer = &sim->nodes[SIM_SERVER].address;
@@ -261,7 +298,8 @@ END_TEST
 
 /* A server that starts again gets everything it had not delivered: the client's session goes on,
  * and knows of it one round trip after its next packet. */
-START_TEST (restarted_acceptor_gets_the_rest) {
+START_TEST(restarted_acceptor_gets_the_rest)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = 1u << RUDP_CLOSE_REASON_PEER_RESTARTED;
@@ -282,7 +320,8 @@ START_TEST (restarted_acceptor_gets_the_rest) {
 END_TEST
 
 /* An idle session notices by its keepalive that the peer started again. */
-START_TEST (keepalive_finds_a_restarted_peer) {
+START_TEST(keepalive_finds_a_restarted_peer)
+{
     struct rudp_config config = default_config();
 
     config.keepalive_us = 5 * RUDP_US_PER_S;
@@ -298,7 +337,8 @@ START_TEST (keepalive_finds_a_restarted_peer) {
 END_TEST
 
 /* What the old server had delivered, but not reported, comes again; nothing else does. */
-START_TEST (restart_repeats_only_unreported_messages) {
+START_TEST(restart_repeats_only_unreported_messages)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
 
@@ -319,7 +359,8 @@ END_TEST
 
 /* A client that starts again at its old address opens a new session; the server's old one ends and
  * reports what it still had to send. */
-START_TEST (restarted_opener_ends_the_old_session) {
+START_TEST(restarted_opener_ends_the_old_session)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = 1u << RUDP_CLOSE_REASON_PEER_RESTARTED;
@@ -344,7 +385,8 @@ START_TEST (restarted_opener_ends_the_old_session) {
 END_TEST
 
 /* A session follows its client to a new address, and loses nothing on the way. */
-START_TEST (session_follows_to_a_new_address) {
+START_TEST(session_follows_to_a_new_address)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
 
@@ -374,7 +416,8 @@ static enum sim_fate copy_from_elsewhere(void *context, struct sim *sim,
 }
 
 /* Whoever only copies packets to another address does not get the session to move there. */
-START_TEST (copied_packets_move_nothing) {
+START_TEST(copied_packets_move_nothing)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
 
@@ -389,13 +432,13 @@ END_TEST
 
 int main(void)
 {
-    return SUITE_RUN("close", close_delivers_what_was_accepted, both_sides_may_close,
-                     both_sides_may_close_with_full_windows, lost_fin_is_resent,
-                     abort_during_close_is_reported, keepalive_finds_a_restarted_peer,
-                     close_reports_what_the_peer_did_not_read, closed_session_is_read_to_the_end,
-                     abort_tells_the_peer, linger_time_bounds_a_close, lost_close_is_answered_again,
-                     unknown_session_is_reset, forged_ends_are_ignored,
-                     restarted_acceptor_gets_the_rest, restart_repeats_only_unreported_messages,
-                     restarted_opener_ends_the_old_session, session_follows_to_a_new_address,
-                     copied_packets_move_nothing);
+    return SUITE_RUN(
+        "close", close_delivers_what_was_accepted, both_sides_may_close,
+        both_sides_may_close_with_full_windows, lost_fin_is_resent, abort_during_close_is_reported,
+        keepalive_finds_a_restarted_peer, close_reports_what_the_peer_did_not_read,
+        closed_session_is_read_to_the_end, abort_tells_the_peer, linger_time_bounds_a_close,
+        progress_extends_a_close, lost_close_is_answered_again, unknown_session_is_reset,
+        forged_ends_are_ignored, restarted_acceptor_gets_the_rest,
+        restart_repeats_only_unreported_messages, restarted_opener_ends_the_old_session,
+        session_follows_to_a_new_address, copied_packets_move_nothing);
 }
