@@ -123,7 +123,8 @@ static void check_memory(void)
 }
 
 /* Whatever is written, released and refused: what was written and not released reads back. */
-START_TEST (random_changes_equal_model) {
+START_TEST(random_changes_equal_model)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++) {
         setup(seed * 123457, seed);
         for (uint32_t step = 0; step < STEP_COUNT && base() < SPACE_BYTES - BLOCK; step++) {
@@ -138,7 +139,8 @@ END_TEST
 /* --- Single claims ---------------------------------------------------------------------------- */
 
 /* A byte far ahead costs its block and pointers, not what lies between. */
-START_TEST (far_offset_costs_pointers) {
+START_TEST(far_offset_costs_pointers)
+{
     setup(0, 0);
     ck_assert_uint_eq(write_text(UINT64_C(1000) * BLOCK, "x"), RUDP_OK);
     ck_assert_uint_eq(f.memory.used_bytes, BLOCK + 1024 * sizeof(uint8_t *));
@@ -147,7 +149,8 @@ START_TEST (far_offset_costs_pointers) {
 END_TEST
 
 /* An offset that no ring could reach is refused without an allocation. */
-START_TEST (absurd_offset_is_refused) {
+START_TEST(absurd_offset_is_refused)
+{
     setup(0, 0);
     ck_assert_uint_eq(write_text(UINT64_C(1) << 61, "x"), RUDP_E_MEMORY);
     ck_assert(!f.memory.refused);
@@ -157,7 +160,8 @@ START_TEST (absurd_offset_is_refused) {
 END_TEST
 
 /* Writing nothing holds nothing. */
-START_TEST (empty_write_takes_no_memory) {
+START_TEST(empty_write_takes_no_memory)
+{
     setup(0, 0);
     ck_assert_uint_eq(write_text(5, ""), RUDP_OK);
     ck_assert_uint_eq(f.memory.used_bytes, 0);
@@ -166,7 +170,8 @@ START_TEST (empty_write_takes_no_memory) {
 END_TEST
 
 /* When the last block goes, the ring goes. */
-START_TEST (release_of_last_block_frees_ring) {
+START_TEST(release_of_last_block_frees_ring)
+{
     setup(0, 0);
     ck_assert_uint_eq(write_text(BLOCK - 2, "abcd"), RUDP_OK);
     rudp_buffer_release_below(&f.buffer, &f.memory.host, BLOCK);
@@ -178,7 +183,8 @@ START_TEST (release_of_last_block_frees_ring) {
 END_TEST
 
 /* Releasing beyond everything written moves the base, and writing goes on there. */
-START_TEST (release_beyond_end_moves_base) {
+START_TEST(release_beyond_end_moves_base)
+{
     char back[3];
 
     setup(0, 0);
@@ -193,7 +199,8 @@ START_TEST (release_beyond_end_moves_base) {
 END_TEST
 
 /* Releasing below the base again is harmless. */
-START_TEST (release_below_base_is_no_change) {
+START_TEST(release_below_base_is_no_change)
+{
     setup(BLOCK, 0);
     ck_assert_uint_eq(write_text(BLOCK, "abc"), RUDP_OK);
     rudp_buffer_release_below(&f.buffer, &f.memory.host, 1);
@@ -204,7 +211,8 @@ START_TEST (release_below_base_is_no_change) {
 END_TEST
 
 /* Taking back everything from the base on frees all, though the base is inside a block. */
-START_TEST (release_from_base_frees_all) {
+START_TEST(release_from_base_frees_all)
+{
     setup(100, 0);
     ck_assert_uint_eq(write_text(100, "abc"), RUDP_OK);
     rudp_buffer_release_from(&f.buffer, &f.memory.host, 100);
@@ -214,7 +222,8 @@ START_TEST (release_from_base_frees_all) {
 END_TEST
 
 /* Taking back the end keeps the bytes before it. */
-START_TEST (release_from_keeps_bytes_below) {
+START_TEST(release_from_keeps_bytes_below)
+{
     char back[2];
 
     setup(0, 0);
@@ -227,7 +236,8 @@ START_TEST (release_from_keeps_bytes_below) {
 END_TEST
 
 /* A write that gets no block does not leave an empty ring behind. */
-START_TEST (failed_first_write_holds_nothing) {
+START_TEST(failed_first_write_holds_nothing)
+{
     setup(0, 0);
     f.memory.cap_bytes = BLOCK;
     ck_assert_uint_eq(write_text(0, "abc"), RUDP_E_MEMORY);
@@ -237,7 +247,8 @@ START_TEST (failed_first_write_holds_nothing) {
 END_TEST
 
 /* A ring that cannot grow leaves what is there as it is. */
-START_TEST (failed_growth_keeps_bytes) {
+START_TEST(failed_growth_keeps_bytes)
+{
     char back[3];
 
     setup(0, 0);

@@ -14,7 +14,8 @@ static struct rudp_cc after_loss(void)
 }
 
 /* A new path starts in slow start with ten packets. */
-START_TEST (starts_in_slow_start) {
+START_TEST(starts_in_slow_start)
+{
     struct rudp_cc cc;
 
     rudp_cc_init(&cc, RUDP_CC_CUBIC, PACKET);
@@ -24,7 +25,8 @@ START_TEST (starts_in_slow_start) {
 END_TEST
 
 /* Events reach the algorithm: growth, reduction, undo, collapse. */
-START_TEST (events_reach_the_algorithm) {
+START_TEST(events_reach_the_algorithm)
+{
     struct rudp_cc cc;
     struct rudp_cc_ack ack = {.now_us = 1, .acked_bytes = PACKET, .largest_acked_sent_us = 1};
     struct rudp_cc_loss loss = {.now_us = 2, .lost_bytes = 1, .largest_lost_sent_us = 1};
@@ -42,7 +44,8 @@ START_TEST (events_reach_the_algorithm) {
 END_TEST
 
 /* In slow start two windows a round trip are paced out. */
-START_TEST (pacing_is_double_in_slow_start) {
+START_TEST(pacing_is_double_in_slow_start)
+{
     struct rudp_cc cc;
 
     rudp_cc_init(&cc, RUDP_CC_CUBIC, PACKET);
@@ -51,7 +54,8 @@ START_TEST (pacing_is_double_in_slow_start) {
 END_TEST
 
 /* After it one and a quarter. */
-START_TEST (pacing_is_five_quarters_after_slow_start) {
+START_TEST(pacing_is_five_quarters_after_slow_start)
+{
     struct rudp_cc cc = after_loss();
 
     ck_assert_uint_eq(rudp_cc_window_bytes(&cc), 8400);
@@ -60,7 +64,8 @@ START_TEST (pacing_is_five_quarters_after_slow_start) {
 END_TEST
 
 /* Without a round trip there is no rate. */
-START_TEST (no_pacing_before_the_first_sample) {
+START_TEST(no_pacing_before_the_first_sample)
+{
     struct rudp_cc cc = after_loss();
 
     ck_assert_uint_eq(rudp_cc_pacing_bytes_per_s(&cc, 0), RUDP_NEVER);
@@ -68,7 +73,8 @@ START_TEST (no_pacing_before_the_first_sample) {
 END_TEST
 
 /* The largest window on the fastest path does not overflow, the slowest path does not give 0. */
-START_TEST (pacing_holds_at_the_extremes) {
+START_TEST(pacing_holds_at_the_extremes)
+{
     struct rudp_cc cc = after_loss();
 
     ck_assert_uint_ge(rudp_cc_pacing_bytes_per_s(&cc, UINT64_C(1) << 40), 1);
@@ -78,7 +84,8 @@ START_TEST (pacing_holds_at_the_extremes) {
 END_TEST
 
 /* A larger packet lifts the window to the floor of four, and leaves a larger window alone. */
-START_TEST (packet_size_changes_the_floor_only) {
+START_TEST(packet_size_changes_the_floor_only)
+{
     struct rudp_cc cc = after_loss();
 
     rudp_cc_set_packet_bytes(&cc, 2100);

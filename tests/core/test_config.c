@@ -10,7 +10,8 @@ static struct rudp_config defaults(void)
 }
 
 /* What nobody changed is valid. */
-START_TEST (defaults_are_valid) {
+START_TEST(defaults_are_valid)
+{
     struct rudp_config config = defaults();
 
     ck_assert_uint_eq(rudp_config_check(&config), RUDP_OK);
@@ -26,7 +27,8 @@ END_TEST
     })
 
 /* Each field is refused just outside its range. */
-START_TEST (values_out_of_range_are_refused) {
+START_TEST(values_out_of_range_are_refused)
+{
     ck_assert_uint_eq(CHECKED_WITH(packet_bytes, RUDP_PACKET_BYTES_MIN - 1), RUDP_E_INVALID);
     ck_assert_uint_eq(CHECKED_WITH(packet_bytes, RUDP_PACKET_BYTES_MAX + 1), RUDP_E_INVALID);
     ck_assert_uint_eq(CHECKED_WITH(connect_timeout_us, 0), RUDP_E_INVALID);
@@ -44,7 +46,8 @@ START_TEST (values_out_of_range_are_refused) {
 END_TEST
 
 /* and accepted at its ends. */
-START_TEST (ends_of_ranges_are_accepted) {
+START_TEST(ends_of_ranges_are_accepted)
+{
     ck_assert_uint_eq(CHECKED_WITH(packet_bytes, RUDP_PACKET_BYTES_MIN), RUDP_OK);
     ck_assert_uint_eq(CHECKED_WITH(packet_bytes, RUDP_PACKET_BYTES_MAX), RUDP_OK);
     ck_assert_uint_eq(CHECKED_WITH(rto_max_us, defaults().rto_min_us), RUDP_OK);

@@ -26,7 +26,8 @@ static bool is_valid(const struct token *token, uint64_t now_us)
 }
 
 /* The holder's token is good at once and to the end of the following epoch. */
-START_TEST (token_is_valid_in_its_epoch_and_the_next) {
+START_TEST(token_is_valid_in_its_epoch_and_the_next)
+{
     struct token token = make_token(NOW_US);
 
     ck_assert(is_valid(&token, NOW_US));
@@ -35,7 +36,8 @@ START_TEST (token_is_valid_in_its_epoch_and_the_next) {
 END_TEST
 
 /* An old token is no proof. */
-START_TEST (token_expires_after_the_following_epoch) {
+START_TEST(token_expires_after_the_following_epoch)
+{
     struct token token = make_token(NOW_US);
 
     ck_assert(!is_valid(&token, NOW_US + 2 * RUDP_COOKIE_EPOCH_US));
@@ -43,7 +45,8 @@ START_TEST (token_expires_after_the_following_epoch) {
 END_TEST
 
 /* A token from the future is forged. */
-START_TEST (token_of_a_later_epoch_is_refused) {
+START_TEST(token_of_a_later_epoch_is_refused)
+{
     struct token token = make_token(NOW_US + RUDP_COOKIE_EPOCH_US);
 
     ck_assert(!is_valid(&token, NOW_US));
@@ -51,7 +54,8 @@ START_TEST (token_of_a_later_epoch_is_refused) {
 END_TEST
 
 /* Every byte counts. */
-START_TEST (token_with_a_changed_byte_is_refused) {
+START_TEST(token_with_a_changed_byte_is_refused)
+{
     for (size_t i = 0; i < RUDP_COOKIE_BYTES; i++) {
         struct token token = make_token(NOW_US);
 
@@ -62,7 +66,8 @@ START_TEST (token_with_a_changed_byte_is_refused) {
 END_TEST
 
 /* A token is for one address, port included. */
-START_TEST (token_of_another_address_is_refused) {
+START_TEST(token_of_another_address_is_refused)
+{
     struct token token = make_token(NOW_US);
     struct rudp_address other = remote;
 
@@ -73,7 +78,8 @@ START_TEST (token_of_another_address_is_refused) {
 END_TEST
 
 /* A token is for one hello's id. */
-START_TEST (token_of_another_id_is_refused) {
+START_TEST(token_of_another_id_is_refused)
+{
     struct token token = make_token(NOW_US);
 
     ck_assert(!rudp_cookie_is_valid(&key, &remote, SOURCE_ID + 1, NOW_US, token.bytes,
@@ -82,7 +88,8 @@ START_TEST (token_of_another_id_is_refused) {
 END_TEST
 
 /* Without the key there is no token. */
-START_TEST (token_of_another_key_is_refused) {
+START_TEST(token_of_another_key_is_refused)
+{
     struct token token = make_token(NOW_US);
     struct rudp_siphash_key other = {1, 3};
 
@@ -92,7 +99,8 @@ START_TEST (token_of_another_key_is_refused) {
 END_TEST
 
 /* A token of another length is refused, whatever its bytes: 0 bytes is "none". */
-START_TEST (token_of_another_length_is_refused) {
+START_TEST(token_of_another_length_is_refused)
+{
     struct token token = make_token(NOW_US);
 
     ck_assert(!rudp_cookie_is_valid(&key, &remote, SOURCE_ID, NOW_US, token.bytes,

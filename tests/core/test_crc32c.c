@@ -35,7 +35,8 @@ static void check_both(const uint8_t *data, size_t bytes, uint32_t expected)
 }
 
 /* RFC 3720 B.4: 32 bytes of zeroes. */
-START_TEST (rfc_zeroes) {
+START_TEST(rfc_zeroes)
+{
     uint8_t data[32] = {0};
 
     check_both(data, sizeof data, 0x8a9136aa);
@@ -43,7 +44,8 @@ START_TEST (rfc_zeroes) {
 END_TEST
 
 /* RFC 3720 B.4: 32 bytes of ones. */
-START_TEST (rfc_ones) {
+START_TEST(rfc_ones)
+{
     uint8_t data[32];
 
     memset(data, 0xff, sizeof data);
@@ -52,7 +54,8 @@ START_TEST (rfc_ones) {
 END_TEST
 
 /* RFC 3720 B.4: 32 bytes counting up. */
-START_TEST (rfc_ascending) {
+START_TEST(rfc_ascending)
+{
     uint8_t data[32];
 
     for (uint8_t i = 0; i < 32; i++)
@@ -62,7 +65,8 @@ START_TEST (rfc_ascending) {
 END_TEST
 
 /* RFC 3720 B.4: 32 bytes counting down. */
-START_TEST (rfc_descending) {
+START_TEST(rfc_descending)
+{
     uint8_t data[32];
 
     for (uint8_t i = 0; i < 32; i++)
@@ -72,7 +76,8 @@ START_TEST (rfc_descending) {
 END_TEST
 
 /* RFC 3720 B.4: an iSCSI SCSI Read (10) command PDU. */
-START_TEST (rfc_read_command) {
+START_TEST(rfc_read_command)
+{
     static const uint8_t data[48] = {
         0x01, 0xc0, 0, 0,    0, 0, 0, 0,    0,    0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 0x04, 0,
         0,    0,    0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0,    0,
@@ -83,7 +88,8 @@ START_TEST (rfc_read_command) {
 END_TEST
 
 /* Every length up to several rounds of lanes gives what the definition gives. */
-START_TEST (every_length_equals_definition) {
+START_TEST(every_length_equals_definition)
+{
     uint8_t data[BYTES_MAX];
     uint32_t expected = 0;
 
@@ -96,7 +102,8 @@ START_TEST (every_length_equals_definition) {
 END_TEST
 
 /* Data may start at any address. */
-START_TEST (every_alignment_equals_definition) {
+START_TEST(every_alignment_equals_definition)
+{
     uint8_t data[BYTES_MAX];
 
     fill(data, sizeof data, 2);
@@ -106,7 +113,8 @@ START_TEST (every_alignment_equals_definition) {
 END_TEST
 
 /* A check continued from the check of a first piece is that of the whole. */
-START_TEST (pieces_equal_whole) {
+START_TEST(pieces_equal_whole)
+{
     uint8_t data[BYTES_MAX];
 
     fill(data, sizeof data, 3);
@@ -124,7 +132,8 @@ START_TEST (pieces_equal_whole) {
 END_TEST
 
 /* The largest packet, and lanes of ones, which carry into every bit. */
-START_TEST (largest_packet_equals_definition) {
+START_TEST(largest_packet_equals_definition)
+{
     size_t bytes = 65507;
     uint8_t *data = malloc(bytes);
 

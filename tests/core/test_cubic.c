@@ -138,7 +138,8 @@ static double difference_to_model(struct fixture *f, uint64_t window_bytes, uint
 }
 
 /* A window of a long fat path follows the cubic curve, through the plateau and beyond. */
-START_TEST (follows_model_on_long_fat_path) {
+START_TEST(follows_model_on_long_fat_path)
+{
     struct fixture f;
 
     setup(&f, PACKET, 100000);
@@ -147,7 +148,8 @@ START_TEST (follows_model_on_long_fat_path) {
 END_TEST
 
 /* A small window on a short path grows as Reno does. */
-START_TEST (follows_model_where_reno_is_faster) {
+START_TEST(follows_model_where_reno_is_faster)
+{
     struct fixture f;
 
     setup(&f, PACKET, 5000);
@@ -156,7 +158,8 @@ START_TEST (follows_model_where_reno_is_faster) {
 END_TEST
 
 /* Small and huge packets change the scale, not the shape. */
-START_TEST (follows_model_at_any_packet_size) {
+START_TEST(follows_model_at_any_packet_size)
+{
     struct fixture f;
 
     setup(&f, 576, 50000);
@@ -167,7 +170,8 @@ START_TEST (follows_model_at_any_packet_size) {
 END_TEST
 
 /* Near the largest window nothing overflows, and the window stops there. */
-START_TEST (follows_model_up_to_a_gibibyte) {
+START_TEST(follows_model_up_to_a_gibibyte)
+{
     struct fixture f;
 
     setup(&f, PACKET, 200000);
@@ -179,7 +183,8 @@ START_TEST (follows_model_up_to_a_gibibyte) {
 END_TEST
 
 /* Hours into an epoch the window is still a window. */
-START_TEST (survives_hours_without_acknowledgement) {
+START_TEST(survives_hours_without_acknowledgement)
+{
     struct fixture f;
 
     setup(&f, 576, 100000);
@@ -199,7 +204,8 @@ END_TEST
 
 /* RFC 9002 section 7.2: ten packets, but not more than 14,720 bytes unless that is below the
  * floor. */
-START_TEST (initial_window) {
+START_TEST(initial_window)
+{
     struct fixture f;
 
     setup(&f, 1200, 1);
@@ -214,7 +220,8 @@ START_TEST (initial_window) {
 END_TEST
 
 /* In slow start the window grows by what is acknowledged. */
-START_TEST (slow_start_doubles) {
+START_TEST(slow_start_doubles)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -225,7 +232,8 @@ START_TEST (slow_start_doubles) {
 END_TEST
 
 /* HyStart++ ends slow start at the window reached, without a loss. */
-START_TEST (hystart_ends_slow_start) {
+START_TEST(hystart_ends_slow_start)
+{
     struct fixture f;
     struct rudp_cc_ack ack = {.acked_bytes = PACKET, .smoothed_rtt_us = 40000};
 
@@ -246,7 +254,8 @@ START_TEST (hystart_ends_slow_start) {
 END_TEST
 
 /* A loss leaves seven tenths of the window. */
-START_TEST (loss_reduces_by_beta) {
+START_TEST(loss_reduces_by_beta)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -258,7 +267,8 @@ START_TEST (loss_reduces_by_beta) {
 END_TEST
 
 /* Packets that left before the reduction and are lost too belong to the same event. */
-START_TEST (one_reduction_a_round_trip) {
+START_TEST(one_reduction_a_round_trip)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -273,7 +283,8 @@ START_TEST (one_reduction_a_round_trip) {
 END_TEST
 
 /* The first loss counts even when the clock, and the lost packet with it, started at 0. */
-START_TEST (loss_at_time_zero_counts) {
+START_TEST(loss_at_time_zero_counts)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -284,7 +295,8 @@ START_TEST (loss_at_time_zero_counts) {
 END_TEST
 
 /* Acknowledgements of packets that left before the reduction grow nothing. */
-START_TEST (recovery_does_not_grow) {
+START_TEST(recovery_does_not_grow)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -299,7 +311,8 @@ START_TEST (recovery_does_not_grow) {
 END_TEST
 
 /* Four packets is the least window. */
-START_TEST (window_has_a_floor) {
+START_TEST(window_has_a_floor)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -312,7 +325,8 @@ START_TEST (window_has_a_floor) {
 END_TEST
 
 /* RFC 9438 section 4.7: a second loss below the old maximum lowers the new one further. */
-START_TEST (fast_convergence) {
+START_TEST(fast_convergence)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -326,7 +340,8 @@ START_TEST (fast_convergence) {
 END_TEST
 
 /* A loss that was none gives back the window and the curve. */
-START_TEST (spurious_loss_is_undone) {
+START_TEST(spurious_loss_is_undone)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -342,7 +357,8 @@ START_TEST (spurious_loss_is_undone) {
 END_TEST
 
 /* and only once: what is not the last event stays. */
-START_TEST (undo_works_once) {
+START_TEST(undo_works_once)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -356,7 +372,8 @@ START_TEST (undo_works_once) {
 END_TEST
 
 /* Persistent congestion starts over from the floor, up to the old threshold. */
-START_TEST (persistent_congestion_restarts) {
+START_TEST(persistent_congestion_restarts)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -374,7 +391,8 @@ START_TEST (persistent_congestion_restarts) {
 END_TEST
 
 /* Below the old threshold the window doubles, and stops exactly there. */
-START_TEST (slow_start_ends_at_threshold) {
+START_TEST(slow_start_ends_at_threshold)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -389,7 +407,8 @@ START_TEST (slow_start_ends_at_threshold) {
 END_TEST
 
 /* A window that is not used does not grow, in either phase. */
-START_TEST (app_limited_does_not_grow) {
+START_TEST(app_limited_does_not_grow)
+{
     struct fixture f;
 
     setup(&f, PACKET, 10000);
@@ -404,7 +423,8 @@ START_TEST (app_limited_does_not_grow) {
 END_TEST
 
 /* The curve stands still meanwhile: after ten idle seconds it goes on where it was. */
-START_TEST (app_limited_time_is_not_counted) {
+START_TEST(app_limited_time_is_not_counted)
+{
     struct fixture busy;
     struct fixture idle;
 

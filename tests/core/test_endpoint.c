@@ -61,7 +61,8 @@ static void deliver_retry(uint64_t destination_id)
 /* --- Life ------------------------------------------------------------------------------------- */
 
 /* A setting out of range makes no endpoint. */
-START_TEST (create_checks_the_settings) {
+START_TEST(create_checks_the_settings)
+{
     puppet_init(&p);
     p.config.packet_bytes = 0;
     ck_assert_uint_eq(rudp_endpoint_create(&p.endpoint, &p.config, &p.memory.host, 0),
@@ -71,7 +72,8 @@ START_TEST (create_checks_the_settings) {
 END_TEST
 
 /* More sessions than set are refused, those of the program and those of peers. */
-START_TEST (session_limit_is_kept) {
+START_TEST(session_limit_is_kept)
+{
     puppet_init(&p);
     p.config.session_count_max = 1;
     puppet_start(&p);
@@ -101,7 +103,8 @@ static void fill_scripted(void *context, void *out, size_t bytes)
 }
 
 /* An id is never 0 and never one in use: whatever the generator says. */
-START_TEST (ids_do_not_collide) {
+START_TEST(ids_do_not_collide)
+{
     const uint64_t values[] = {1, 2, 3, 4 /* keys */, 0, 7, 7, 0, 8};
     struct script script = {values, sizeof values / sizeof values[0], 0};
     uint64_t ids[2];
@@ -127,7 +130,8 @@ static void count_session(void *context, struct rudp_session *session)
 }
 
 /* Every session is visited, also one that is over and not released. */
-START_TEST (each_visits_every_session) {
+START_TEST(each_visits_every_session)
+{
     uint32_t count = 0;
 
     start();
@@ -142,7 +146,8 @@ END_TEST
 
 /* A session that is closing is not found, and the next one waits for its end: the peer would take
  * a second hello for a restart. */
-START_TEST (find_skips_closing_sessions) {
+START_TEST(find_skips_closing_sessions)
+{
     struct rudp_session *next;
 
     start();
@@ -161,7 +166,8 @@ END_TEST
 /* --- Accepting -------------------------------------------------------------------------------- */
 
 /* A hello makes a session and is answered, its first messages delivered at once. */
-START_TEST (hello_opens_and_delivers) {
+START_TEST(hello_opens_and_delivers)
+{
     struct rudp_frame frame;
 
     start();
@@ -180,7 +186,8 @@ START_TEST (hello_opens_and_delivers) {
 END_TEST
 
 /* The address is proven by a packet with the session's own id, not before. */
-START_TEST (short_packet_proves_the_address) {
+START_TEST(short_packet_proves_the_address)
+{
     struct rudp_endpoint_stats stats;
 
     start();
@@ -198,7 +205,8 @@ START_TEST (short_packet_proves_the_address) {
 END_TEST
 
 /* To an address that is not proven goes at most three times what came from it. */
-START_TEST (unproven_address_gets_three_times_its_bytes) {
+START_TEST(unproven_address_gets_three_times_its_bytes)
+{
     static const uint8_t data[20000];
 
     start();
@@ -219,7 +227,8 @@ START_TEST (unproven_address_gets_three_times_its_bytes) {
 END_TEST
 
 /* A repeated hello belongs to its session and is answered again. */
-START_TEST (repeated_hello_is_answered_again) {
+START_TEST(repeated_hello_is_answered_again)
+{
     start();
     puppet_hello(&p);
     (void)puppet_drain(&p);
@@ -231,7 +240,8 @@ START_TEST (repeated_hello_is_answered_again) {
 END_TEST
 
 /* An endpoint that does not accept says nothing to strangers, in any version, until told to. */
-START_TEST (refusing_endpoint_is_silent) {
+START_TEST(refusing_endpoint_is_silent)
+{
     struct rudp_header header = long_header(RUDP_PACKET_HELLO, 0, p.own_id);
 
     puppet_init(&p);
@@ -252,7 +262,8 @@ END_TEST
 
 /* Above the limit of half-open sessions a hello must show the token it is sent, and only then is
  * anything kept. */
-START_TEST (cookie_is_asked_above_the_half_open_limit) {
+START_TEST(cookie_is_asked_above_the_half_open_limit)
+{
     puppet_init(&p);
     p.config.half_open_count_max = 0;
     puppet_start(&p);
@@ -269,7 +280,8 @@ START_TEST (cookie_is_asked_above_the_half_open_limit) {
 END_TEST
 
 /* A wrong token is as good as none. */
-START_TEST (wrong_token_is_answered_by_retry) {
+START_TEST(wrong_token_is_answered_by_retry)
+{
     puppet_init(&p);
     p.config.half_open_count_max = 0;
     puppet_start(&p);
@@ -281,7 +293,8 @@ START_TEST (wrong_token_is_answered_by_retry) {
 END_TEST
 
 /* A hello that cannot be kept for lack of memory leaves nothing behind. */
-START_TEST (hello_without_memory_leaves_nothing) {
+START_TEST(hello_without_memory_leaves_nothing)
+{
     start();
     size_t empty_bytes = p.memory.used_bytes;
 
@@ -300,7 +313,8 @@ END_TEST
 /* --- Versions --------------------------------------------------------------------------------- */
 
 /* A hello of another version is told which one is spoken here. */
-START_TEST (unknown_version_is_answered_with_ours) {
+START_TEST(unknown_version_is_answered_with_ours)
+{
     struct rudp_header header = long_header(RUDP_PACKET_HELLO, 0, OTHER_ID);
 
     start();
@@ -316,7 +330,8 @@ START_TEST (unknown_version_is_answered_with_ours) {
 END_TEST
 
 /* An opener whose version is not spoken gives up at once. */
-START_TEST (version_without_ours_ends_the_opener) {
+START_TEST(version_without_ours_ends_the_opener)
+{
     start();
     puppet_open(&p);
     puppet_expect(&p, RUDP_PACKET_HELLO);
@@ -328,7 +343,8 @@ START_TEST (version_without_ours_ends_the_opener) {
 END_TEST
 
 /* A list that has our version is no answer to our hello. */
-START_TEST (version_with_ours_is_ignored) {
+START_TEST(version_with_ours_is_ignored)
+{
     start();
     puppet_open(&p);
     puppet_expect(&p, RUDP_PACKET_HELLO);
@@ -340,7 +356,8 @@ START_TEST (version_with_ours_is_ignored) {
 END_TEST
 
 /* Once the peer was heard, it is too late for it; also from elsewhere, or for nobody. */
-START_TEST (version_out_of_place_is_ignored) {
+START_TEST(version_out_of_place_is_ignored)
+{
     start();
     puppet_opened(&p);
     deliver_version(p.session_id, 77);
@@ -358,7 +375,8 @@ END_TEST
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 /* A RETRY makes the hello go out again, with its token and the messages. */
-START_TEST (retry_is_followed_with_its_token) {
+START_TEST(retry_is_followed_with_its_token)
+{
     struct rudp_frame frame;
 
     start();
@@ -376,7 +394,8 @@ START_TEST (retry_is_followed_with_its_token) {
 END_TEST
 
 /* Three are followed, a fourth is not. */
-START_TEST (fourth_retry_is_ignored) {
+START_TEST(fourth_retry_is_ignored)
+{
     start();
     puppet_open(&p);
     for (uint32_t i = 0; i < 4; i++) {
@@ -390,7 +409,8 @@ START_TEST (fourth_retry_is_ignored) {
 END_TEST
 
 /* Both call at once: one session, which answers with its own id, and whose peer is the caller. */
-START_TEST (simultaneous_open_is_one_session) {
+START_TEST(simultaneous_open_is_one_session)
+{
     start();
     puppet_open(&p);
     ck_assert_uint_eq(puppet_send(&p, "hi", 2), RUDP_OK);
@@ -429,7 +449,8 @@ static void call_again(void)
 }
 
 /* Another id from the address of a live session must first be proven: nobody ends it from afar. */
-START_TEST (restart_must_be_proven) {
+START_TEST(restart_must_be_proven)
+{
     start();
     puppet_accepted(&p);
     p.own_id = OTHER_ID;
@@ -441,7 +462,8 @@ START_TEST (restart_must_be_proven) {
 END_TEST
 
 /* Proven, it ends the accepted session, whose answers are counted, and begins a new one. */
-START_TEST (restart_replaces_an_accepted_session) {
+START_TEST(restart_replaces_an_accepted_session)
+{
     struct rudp_endpoint_stats stats;
 
     start();
@@ -460,7 +482,8 @@ START_TEST (restart_replaces_an_accepted_session) {
 END_TEST
 
 /* An opener goes on in a new incarnation and sends again what was not delivered. */
-START_TEST (restart_continues_an_opened_session) {
+START_TEST(restart_continues_an_opened_session)
+{
     struct rudp_frame frame;
 
     start();
@@ -481,7 +504,8 @@ START_TEST (restart_continues_an_opened_session) {
 END_TEST
 
 /* A packet to an id that nobody has is answered by RESET with that id. */
-START_TEST (unknown_id_is_reset) {
+START_TEST(unknown_id_is_reset)
+{
     start();
     p.session_id = OTHER_ID;
     puppet_ping(&p);
@@ -493,7 +517,8 @@ START_TEST (unknown_id_is_reset) {
 END_TEST
 
 /* Not to a packet shorter than the answer, nor to a handshake, nor to a RESET. */
-START_TEST (reset_does_not_answer_everything) {
+START_TEST(reset_does_not_answer_everything)
+{
     start();
     p.session_id = OTHER_ID;
     puppet_begin(&p, RUDP_PACKET_SHORT);
@@ -508,7 +533,8 @@ START_TEST (reset_does_not_answer_everything) {
 END_TEST
 
 /* A RESET with the id that the session sends to ends an accepted session. */
-START_TEST (reset_ends_an_accepted_session) {
+START_TEST(reset_ends_an_accepted_session)
+{
     start();
     puppet_accepted(&p);
     deliver_reset(p.own_id);
@@ -519,7 +545,8 @@ START_TEST (reset_ends_an_accepted_session) {
 END_TEST
 
 /* It makes an opener call again, from number 0 under a new id, with what was not delivered. */
-START_TEST (reset_makes_an_opener_call_again) {
+START_TEST(reset_makes_an_opener_call_again)
+{
     struct rudp_frame frame;
 
     start();
@@ -539,7 +566,8 @@ START_TEST (reset_makes_an_opener_call_again) {
 END_TEST
 
 /* A RESET with another id, or from elsewhere, is nothing. */
-START_TEST (forged_reset_is_ignored) {
+START_TEST(forged_reset_is_ignored)
+{
     start();
     puppet_accepted(&p);
     deliver_reset(OTHER_ID);
@@ -555,7 +583,8 @@ END_TEST
 
 /* Late packets to a closed session are answered by CLOSE, also at a new address of the peer's; a
  * CLOSE is not answered. */
-START_TEST (tombstone_answers_late_packets) {
+START_TEST(tombstone_answers_late_packets)
+{
     struct rudp_frame frame;
 
     start();
@@ -578,7 +607,8 @@ START_TEST (tombstone_answers_late_packets) {
 END_TEST
 
 /* A hello that comes late, after its session's end, opens nothing. */
-START_TEST (late_hello_opens_nothing) {
+START_TEST(late_hello_opens_nothing)
+{
     start();
     puppet_accepted(&p);
     rudp_session_abort(p.endpoint, p.session, p.now_us);
@@ -592,7 +622,8 @@ START_TEST (late_hello_opens_nothing) {
 END_TEST
 
 /* Answers to strangers are bounded; those that do not fit are counted. */
-START_TEST (answers_are_bounded) {
+START_TEST(answers_are_bounded)
+{
     start();
     p.session_id = OTHER_ID;
     for (uint32_t i = 0; i < 100; i++)
@@ -609,7 +640,8 @@ START_TEST (answers_are_bounded) {
 END_TEST
 
 /* The CLOSE of a tombstone is such an answer too. */
-START_TEST (close_without_memory_is_counted) {
+START_TEST(close_without_memory_is_counted)
+{
     start();
     puppet_accepted(&p);
     rudp_session_abort(p.endpoint, p.session, p.now_us);
@@ -633,7 +665,8 @@ static enum rudp_verdict receive(const void *packet, size_t bytes)
 
 /* An ordinary datagram is the program's, also an empty one, or one that begins like a short packet.
  */
-START_TEST (ordinary_datagrams_are_foreign) {
+START_TEST(ordinary_datagrams_are_foreign)
+{
     start();
     ck_assert_uint_eq(receive("", 0), RUDP_VERDICT_FOREIGN);
     ck_assert_uint_eq(receive("\1\2\3", 3), RUDP_VERDICT_FOREIGN);
@@ -643,7 +676,8 @@ START_TEST (ordinary_datagrams_are_foreign) {
 END_TEST
 
 /* A packet of a known session that was damaged is ours, and counted. */
-START_TEST (damaged_packet_of_a_session_is_counted) {
+START_TEST(damaged_packet_of_a_session_is_counted)
+{
     start();
     puppet_accepted(&p);
     puppet_begin(&p, RUDP_PACKET_SHORT);
@@ -658,7 +692,8 @@ START_TEST (damaged_packet_of_a_session_is_counted) {
 END_TEST
 
 /* Cut anywhere or changed in any bit, a hello opens nothing. */
-START_TEST (cut_or_changed_hello_opens_nothing) {
+START_TEST(cut_or_changed_hello_opens_nothing)
+{
     start();
     puppet_begin(&p, RUDP_PACKET_HELLO);
     puppet_add_data(&p, 0, "\2hi", 3);
@@ -681,7 +716,8 @@ START_TEST (cut_or_changed_hello_opens_nothing) {
 END_TEST
 
 /* A packet whose check is good and whose type has no meaning is malformed. */
-START_TEST (long_packet_of_unknown_type_is_malformed) {
+START_TEST(long_packet_of_unknown_type_is_malformed)
+{
     start();
     puppet_begin(&p, RUDP_PACKET_HELLO);
     p.in[0] |= 0x0f;
@@ -695,7 +731,8 @@ END_TEST
 
 /* A packet from elsewhere is not taken, but asks whether the peer is there; its answer moves the
  * session. */
-START_TEST (new_address_is_challenged_and_moves) {
+START_TEST(new_address_is_challenged_and_moves)
+{
     struct rudp_frame frame;
 
     start();
@@ -717,7 +754,8 @@ START_TEST (new_address_is_challenged_and_moves) {
 END_TEST
 
 /* Another value than the one sent there is no answer. */
-START_TEST (wrong_path_response_does_not_move) {
+START_TEST(wrong_path_response_does_not_move)
+{
     struct rudp_frame frame;
 
     start();
@@ -734,7 +772,8 @@ START_TEST (wrong_path_response_does_not_move) {
 END_TEST
 
 /* A copy of an old packet from elsewhere starts nothing. */
-START_TEST (old_packet_from_elsewhere_is_ignored) {
+START_TEST(old_packet_from_elsewhere_is_ignored)
+{
     start();
     puppet_accepted(&p);
     puppet_ping(&p);
@@ -749,7 +788,8 @@ START_TEST (old_packet_from_elsewhere_is_ignored) {
 END_TEST
 
 /* A challenge of the peer's is answered with its value. */
-START_TEST (challenge_is_answered) {
+START_TEST(challenge_is_answered)
+{
     struct rudp_frame frame;
 
     start();

@@ -308,7 +308,8 @@ static bool run(enum rudp_order order, uint64_t fail_from, uint64_t fail_count)
 }
 
 /* Each allocation of a conversation fails once: nothing breaks or leaks, everything arrives. */
-START_TEST (each_allocation_may_fail) {
+START_TEST(each_allocation_may_fail)
+{
     uint64_t number = 0;
 
     do
@@ -319,7 +320,8 @@ START_TEST (each_allocation_may_fail) {
 END_TEST
 
 /* The same with messages delivered as they become complete. */
-START_TEST (each_allocation_of_unordered_may_fail) {
+START_TEST(each_allocation_of_unordered_may_fail)
+{
     uint64_t number = 0;
 
     do
@@ -331,7 +333,8 @@ END_TEST
 
 /* From each allocation on the next ones fail, as when a limit is reached for a while. A handshake
  * may take too long then; whatever did not arrive is reported. */
-START_TEST (allocations_may_fail_in_a_row) {
+START_TEST(allocations_may_fail_in_a_row)
+{
     static const uint64_t row_counts[] = {2, 9, 40};
 
     for (size_t i = 0; i < sizeof row_counts / sizeof row_counts[0]; i++) {

@@ -51,7 +51,8 @@ static enum rudp_status read_back(const struct packet *packet, struct rudp_frame
 /* --- Frames that carry numbers ---------------------------------------------------------------- */
 
 /* A run of zeroes is one frame and ends where it ends. */
-START_TEST (padding_is_one_frame) {
+START_TEST(padding_is_one_frame)
+{
     static const uint8_t data[] = {0, 0, 0, 1};
     struct rudp_reader reader = reader_of(data, sizeof data);
     struct rudp_frame frame;
@@ -65,7 +66,8 @@ START_TEST (padding_is_one_frame) {
 END_TEST
 
 /* Every type that is not in the table is malformed. */
-START_TEST (unknown_frame_types_are_malformed) {
+START_TEST(unknown_frame_types_are_malformed)
+{
     for (unsigned type = RUDP_FRAME_PARAMS + 1; type < 256; type++) {
         struct rudp_frame frame;
 
@@ -75,7 +77,8 @@ START_TEST (unknown_frame_types_are_malformed) {
 END_TEST
 
 /* The longer forms of a varint are as good in a frame. */
-START_TEST (frames_accept_long_varints) {
+START_TEST(frames_accept_long_varints)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_FIN, 0x80, 0, 0, 5), RUDP_OK);
@@ -84,7 +87,8 @@ START_TEST (frames_accept_long_varints) {
 END_TEST
 
 /* Frames of one number read back; the numbers may be the largest there are. */
-START_TEST (number_frames_read_back) {
+START_TEST(number_frames_read_back)
+{
     struct packet packet;
     struct rudp_frame frame;
 
@@ -103,7 +107,8 @@ START_TEST (number_frames_read_back) {
 END_TEST
 
 /* Path frames read back with all their bits. */
-START_TEST (path_frames_read_back) {
+START_TEST(path_frames_read_back)
+{
     struct packet packet;
     struct rudp_frame frame;
 
@@ -122,7 +127,8 @@ START_TEST (path_frames_read_back) {
 END_TEST
 
 /* Every close code reads back, and the first that is none is malformed. */
-START_TEST (close_codes_are_checked) {
+START_TEST(close_codes_are_checked)
+{
     struct rudp_frame frame;
 
     for (unsigned code = 0; code < RUDP_CLOSE_CODE_COUNT; code++) {
@@ -138,7 +144,8 @@ START_TEST (close_codes_are_checked) {
 END_TEST
 
 /* Credit reads back up to the largest offset. */
-START_TEST (credit_reads_back) {
+START_TEST(credit_reads_back)
+{
     struct rudp_credit_frame credit = {1000, RUDP_WIRE_VARINT_MAX};
     struct packet packet;
     struct rudp_frame frame;
@@ -152,7 +159,8 @@ START_TEST (credit_reads_back) {
 END_TEST
 
 /* A limit beyond the last offset is malformed. */
-START_TEST (credit_beyond_offsets_is_malformed) {
+START_TEST(credit_beyond_offsets_is_malformed)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_CREDIT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1),
@@ -161,7 +169,8 @@ START_TEST (credit_beyond_offsets_is_malformed) {
 END_TEST
 
 /* No frame reads as good with its end cut off. */
-START_TEST (cut_frames_are_truncated) {
+START_TEST(cut_frames_are_truncated)
+{
     static const struct {
         size_t bytes;
         uint8_t data[20];
@@ -191,7 +200,8 @@ END_TEST
 /* --- Acknowledgements ------------------------------------------------------------------------- */
 
 /* An acknowledgement with as many ranges as there can be reads back. */
-START_TEST (ack_reads_back) {
+START_TEST(ack_reads_back)
+{
     struct rudp_ack_frame ack = {.delay_us = 25000, .range_count = RUDP_WIRE_ACK_RANGES_MAX};
     struct packet packet;
     struct rudp_frame frame;
@@ -210,7 +220,8 @@ START_TEST (ack_reads_back) {
 END_TEST
 
 /* RFC 9000 section 19.3.1: the smallest gap leaves one packet out, and ranges may end at 0. */
-START_TEST (ack_ranges_follow_the_rfc) {
+START_TEST(ack_ranges_follow_the_rfc)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_ACK, 10, 0, 2, 3, 0, 1, 0, 1), RUDP_OK);
@@ -225,7 +236,8 @@ START_TEST (ack_ranges_follow_the_rfc) {
 END_TEST
 
 /* Ranges that would go below packet 0 are malformed, by one as by many. */
-START_TEST (ack_underflow_is_malformed) {
+START_TEST(ack_underflow_is_malformed)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_ACK, 5, 0, 0, 6), RUDP_E_MALFORMED);
@@ -239,7 +251,8 @@ START_TEST (ack_underflow_is_malformed) {
 END_TEST
 
 /* More ranges than 64 are malformed, before they are looked at. */
-START_TEST (ack_of_65_ranges_is_malformed) {
+START_TEST(ack_of_65_ranges_is_malformed)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_ACK, 0x7f, 0xff, 0, 64, 0), RUDP_E_MALFORMED);
@@ -248,7 +261,8 @@ START_TEST (ack_of_65_ranges_is_malformed) {
 END_TEST
 
 /* A frame that does not fit whole has the newest ranges, and the best is kept for each size. */
-START_TEST (ack_is_cut_to_the_room) {
+START_TEST(ack_is_cut_to_the_room)
+{
     struct rudp_ack_frame ack = {.range_count = 5};
     uint32_t last_count = 0;
 
@@ -278,7 +292,8 @@ END_TEST
 /* --- Data ------------------------------------------------------------------------------------- */
 
 /* Data reads back without a copy: the frame points into the packet. */
-START_TEST (data_reads_back) {
+START_TEST(data_reads_back)
+{
     struct rudp_data_frame data = {.offset = 70000, .bytes = 5};
     struct packet packet;
     struct rudp_frame frame;
@@ -298,7 +313,8 @@ START_TEST (data_reads_back) {
 END_TEST
 
 /* With a start the frame says where the first message begins, up to its last byte. */
-START_TEST (data_start_reads_back) {
+START_TEST(data_start_reads_back)
+{
     struct rudp_data_frame data = {
         .offset = 1000, .bytes = 500, .has_start = true, .start_offset = 1499};
     struct packet packet;
@@ -316,7 +332,8 @@ START_TEST (data_start_reads_back) {
 END_TEST
 
 /* Data of nothing, a start behind the data, offsets beyond the last one: malformed. */
-START_TEST (impossible_data_is_malformed) {
+START_TEST(impossible_data_is_malformed)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_DATA, 5, 0), RUDP_E_MALFORMED);
@@ -329,7 +346,8 @@ START_TEST (impossible_data_is_malformed) {
 END_TEST
 
 /* A length beyond the packet is truncated, however large. */
-START_TEST (data_beyond_the_packet_is_truncated) {
+START_TEST(data_beyond_the_packet_is_truncated)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_DATA, 0, 2, 'a'), RUDP_E_TRUNCATED);
@@ -342,7 +360,8 @@ END_TEST
 /* --- Parameters ------------------------------------------------------------------------------- */
 
 /* Parameters read back. */
-START_TEST (params_read_back) {
+START_TEST(params_read_back)
+{
     struct rudp_params params = {4 * 1024 * 1024, 65507, 5000, true};
     struct packet packet;
     struct rudp_frame frame;
@@ -358,7 +377,8 @@ START_TEST (params_read_back) {
 END_TEST
 
 /* What is left out has its default. */
-START_TEST (params_have_defaults) {
+START_TEST(params_have_defaults)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_PARAMS, 0), RUDP_OK);
@@ -370,7 +390,8 @@ START_TEST (params_have_defaults) {
 END_TEST
 
 /* Unknown parameters are skipped, whatever is in them. */
-START_TEST (unknown_params_are_skipped) {
+START_TEST(unknown_params_are_skipped)
+{
     struct rudp_frame frame;
 
     check_status(
@@ -381,7 +402,8 @@ START_TEST (unknown_params_are_skipped) {
 END_TEST
 
 /* A parameter given twice is malformed, known or not. */
-START_TEST (repeated_params_are_malformed) {
+START_TEST(repeated_params_are_malformed)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_PARAMS, 2, 1, 1, 5, 1, 1, 5), RUDP_E_MALFORMED);
@@ -390,7 +412,8 @@ START_TEST (repeated_params_are_malformed) {
 END_TEST
 
 /* A value must be a varint that fills its length. */
-START_TEST (params_must_fill_their_length) {
+START_TEST(params_must_fill_their_length)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_PARAMS, 1, 1, 2, 5, 0), RUDP_E_MALFORMED);
@@ -402,7 +425,8 @@ START_TEST (params_must_fill_their_length) {
 END_TEST
 
 /* Wanting starts is 0 or 1. */
-START_TEST (wants_starts_is_a_flag) {
+START_TEST(wants_starts_is_a_flag)
+{
     struct rudp_frame frame;
 
     check_status(READ(&frame, RUDP_FRAME_PARAMS, 1, 4, 1, 2), RUDP_E_MALFORMED);
@@ -446,7 +470,8 @@ static bool write_any(struct rudp_writer *writer, unsigned which)
 #define WRITE_ANY_COUNT 10
 
 /* A frame is written when it fits to the byte; else nothing is, and nothing beyond is touched. */
-START_TEST (frames_are_written_whole_or_not_at_all) {
+START_TEST(frames_are_written_whole_or_not_at_all)
+{
     for (size_t i = 0; i < WRITE_ANY_COUNT; i++) {
         struct packet packet;
 
@@ -470,7 +495,8 @@ END_TEST
 /* --- Anything --------------------------------------------------------------------------------- */
 
 /* Reads random frames until one is refused; no read may go beyond the bytes that are there. */
-START_TEST (random_frames_stay_in_their_bytes) {
+START_TEST(random_frames_stay_in_their_bytes)
+{
     struct capped_host random;
     uint32_t wrong_count = 0;
 

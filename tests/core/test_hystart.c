@@ -39,7 +39,8 @@ static void setup(struct fixture *f)
 }
 
 /* While the round trip stays as it is, slow start goes on. */
-START_TEST (steady_rtt_stays_in_slow_start) {
+START_TEST(steady_rtt_stays_in_slow_start)
+{
     struct fixture f;
 
     setup(&f);
@@ -50,7 +51,8 @@ START_TEST (steady_rtt_stays_in_slow_start) {
 END_TEST
 
 /* Growth by an eighth enters Conservative Slow Start at the eighth sample of the round. */
-START_TEST (grown_rtt_enters_css_at_eighth_sample) {
+START_TEST(grown_rtt_enters_css_at_eighth_sample)
+{
     struct fixture f;
 
     setup(&f);
@@ -63,7 +65,8 @@ START_TEST (grown_rtt_enters_css_at_eighth_sample) {
 END_TEST
 
 /* A microsecond less than the threshold is not growth. */
-START_TEST (rtt_below_threshold_is_no_growth) {
+START_TEST(rtt_below_threshold_is_no_growth)
+{
     struct fixture f;
 
     setup(&f);
@@ -73,7 +76,8 @@ START_TEST (rtt_below_threshold_is_no_growth) {
 END_TEST
 
 /* On a fast path less than 4 ms is no growth, */
-START_TEST (threshold_is_at_least_4_ms) {
+START_TEST(threshold_is_at_least_4_ms)
+{
     struct fixture f;
 
     setup(&f);
@@ -86,7 +90,8 @@ START_TEST (threshold_is_at_least_4_ms) {
 END_TEST
 
 /* and on a slow one 16 ms are. */
-START_TEST (threshold_is_at_most_16_ms) {
+START_TEST(threshold_is_at_most_16_ms)
+{
     struct fixture f;
 
     setup(&f);
@@ -99,7 +104,8 @@ START_TEST (threshold_is_at_most_16_ms) {
 END_TEST
 
 /* One low sample in a round shows that the path has not become slower. */
-START_TEST (lowest_sample_of_round_counts) {
+START_TEST(lowest_sample_of_round_counts)
+{
     struct fixture f;
 
     setup(&f);
@@ -111,7 +117,8 @@ START_TEST (lowest_sample_of_round_counts) {
 END_TEST
 
 /* Five rounds in CSS end slow start, the one it began in included. */
-START_TEST (css_ends_after_five_rounds) {
+START_TEST(css_ends_after_five_rounds)
+{
     struct fixture f;
 
     setup(&f);
@@ -126,7 +133,8 @@ START_TEST (css_ends_after_five_rounds) {
 END_TEST
 
 /* When the round trip falls below what CSS was entered with, slow start is taken up again. */
-START_TEST (fallen_rtt_resumes_slow_start) {
+START_TEST(fallen_rtt_resumes_slow_start)
+{
     struct fixture f;
 
     setup(&f);
@@ -140,7 +148,8 @@ START_TEST (fallen_rtt_resumes_slow_start) {
 END_TEST
 
 /* Acknowledgements without a sample neither enter CSS nor count. */
-START_TEST (no_sample_is_not_counted) {
+START_TEST(no_sample_is_not_counted)
+{
     struct fixture f;
 
     setup(&f);

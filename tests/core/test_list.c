@@ -7,7 +7,8 @@ struct item {
 };
 
 /* Items come out in the order they were appended. */
-START_TEST (append_keeps_order) {
+START_TEST(append_keeps_order)
+{
     struct rudp_list_node head;
     struct item items[3] = {{.number = 0}, {.number = 1}, {.number = 2}};
     uint32_t expected = 0;
@@ -22,7 +23,8 @@ START_TEST (append_keeps_order) {
 END_TEST
 
 /* Removing from the middle joins the neighbours, and the node is free for another list. */
-START_TEST (remove_joins_neighbours) {
+START_TEST(remove_joins_neighbours)
+{
     struct rudp_list_node head;
     struct rudp_list_node nodes[3] = {0};
 
@@ -37,7 +39,8 @@ START_TEST (remove_joins_neighbours) {
 END_TEST
 
 /* Removing what is in no list is harmless. */
-START_TEST (remove_of_unlinked_is_no_change) {
+START_TEST(remove_of_unlinked_is_no_change)
+{
     struct rudp_list_node head;
     struct rudp_list_node node = {0};
 

@@ -224,7 +224,8 @@ static void run_random(uint64_t seed)
 
 /* On any path each packet gets one fate, a second one only when it was lost too early, and what is
  * in flight adds up. */
-START_TEST (random_path_decides_each_packet_once) {
+START_TEST(random_path_decides_each_packet_once)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++)
         run_random(seed);
 }
@@ -233,7 +234,8 @@ END_TEST
 /* --- Acknowledgements ------------------------------------------------------------------------- */
 
 /* What was not sent cannot be acknowledged. */
-START_TEST (ack_of_unsent_packet_is_invalid) {
+START_TEST(ack_of_unsent_packet_is_invalid)
+{
     struct rudp_ack_frame frame = {.range_count = 1, .ranges = {{0, 1}}};
 
     setup(0);
@@ -248,7 +250,8 @@ START_TEST (ack_of_unsent_packet_is_invalid) {
 END_TEST
 
 /* The same acknowledgement again brings nothing. */
-START_TEST (repeated_ack_changes_nothing) {
+START_TEST(repeated_ack_changes_nothing)
+{
     setup(0);
     send_many(3);
     wait_us(RTT_US);
@@ -263,7 +266,8 @@ START_TEST (repeated_ack_changes_nothing) {
 END_TEST
 
 /* Only the newest number gives a round-trip sample. */
-START_TEST (rtt_is_of_the_largest_number) {
+START_TEST(rtt_is_of_the_largest_number)
+{
     setup(0);
     send_many(1);
     wait_us(10000);
@@ -277,7 +281,8 @@ START_TEST (rtt_is_of_the_largest_number) {
 END_TEST
 
 /* An older number that comes later would measure the peer's patience. */
-START_TEST (rtt_is_not_of_an_older_number) {
+START_TEST(rtt_is_not_of_an_older_number)
+{
     setup(0);
     send_many(2);
     wait_us(RTT_US);
@@ -291,7 +296,8 @@ START_TEST (rtt_is_not_of_an_older_number) {
 END_TEST
 
 /* A packet that elicits nothing is acknowledged at the peer's leisure: no sample. */
-START_TEST (rtt_is_not_of_an_acknowledgement) {
+START_TEST(rtt_is_not_of_an_acknowledgement)
+{
     setup(0);
     send_one(PACKET_BYTES, false);
     wait_us(RTT_US);
@@ -303,7 +309,8 @@ START_TEST (rtt_is_not_of_an_acknowledgement) {
 END_TEST
 
 /* Something new from the peer ends the series of probe timeouts. */
-START_TEST (ack_ends_the_series_of_probes) {
+START_TEST(ack_ends_the_series_of_probes)
+{
     setup(0);
     send_many(1);
     f.loss.probe_timeout_count = 3;
@@ -316,7 +323,8 @@ END_TEST
 /* --- Loss ------------------------------------------------------------------------------------- */
 
 /* Three later packets acknowledged, and it is lost; two are not enough. */
-START_TEST (third_later_packet_declares_loss) {
+START_TEST(third_later_packet_declares_loss)
+{
     setup(0);
     learn_rtt();
     send_many(4);
@@ -331,7 +339,8 @@ START_TEST (third_later_packet_declares_loss) {
 END_TEST
 
 /* Nine eighths of a round trip, and it is lost; a microsecond earlier it is not. */
-START_TEST (time_declares_loss) {
+START_TEST(time_declares_loss)
+{
     setup(0);
     learn_rtt();
     send_many(2);
@@ -353,7 +362,8 @@ START_TEST (time_declares_loss) {
 END_TEST
 
 /* Nothing is lost by time alone: later packets must have arrived. */
-START_TEST (newest_packets_are_not_declared_lost) {
+START_TEST(newest_packets_are_not_declared_lost)
+{
     setup(0);
     send_many(3);
     wait_us(100 * (uint64_t)RTT_US);
@@ -365,7 +375,8 @@ START_TEST (newest_packets_are_not_declared_lost) {
 END_TEST
 
 /* Before the first sample the window is guessed: as long as the first probe timeout, not 1 ms. */
-START_TEST (time_before_the_first_sample_is_the_probe_timeout) {
+START_TEST(time_before_the_first_sample_is_the_probe_timeout)
+{
     setup(0);
     send_many(1);
     send_one(PACKET_BYTES, false);
@@ -398,7 +409,8 @@ static uint64_t lose_first_of_four(void)
 }
 
 /* A lost packet that arrives after all is told as spurious. */
-START_TEST (late_packet_is_spurious) {
+START_TEST(late_packet_is_spurious)
+{
     setup(0);
     learn_rtt();
     uint64_t pn = lose_first_of_four();
@@ -412,7 +424,8 @@ START_TEST (late_packet_is_spurious) {
 END_TEST
 
 /* Once reordering was seen, later packets prove nothing any more, only time does. */
-START_TEST (reordering_ends_the_packet_threshold) {
+START_TEST(reordering_ends_the_packet_threshold)
+{
     setup(0);
     learn_rtt();
     uint64_t pn = lose_first_of_four();
@@ -427,7 +440,8 @@ START_TEST (reordering_ends_the_packet_threshold) {
 END_TEST
 
 /* Each spurious loss doubles the reordering window, up to a whole round trip. */
-START_TEST (reordering_window_doubles_to_a_round_trip) {
+START_TEST(reordering_window_doubles_to_a_round_trip)
+{
     uint8_t shifts[6];
 
     setup(0);
@@ -446,7 +460,8 @@ START_TEST (reordering_window_doubles_to_a_round_trip) {
 END_TEST
 
 /* Sixteen loss events without a spurious one, and the window is back at its start. */
-START_TEST (reordering_window_shrinks_after_sixteen_events) {
+START_TEST(reordering_window_shrinks_after_sixteen_events)
+{
     setup(0);
     learn_rtt();
     for (uint32_t i = 0; i < 2; i++) {
@@ -466,7 +481,8 @@ END_TEST
 /* --- Loss events ------------------------------------------------------------------------------ */
 
 /* When all packets of an event arrived after all, the event is undone; before, it is not. */
-START_TEST (event_is_undone_by_its_last_packet) {
+START_TEST(event_is_undone_by_its_last_packet)
+{
     setup(0);
     learn_rtt();
     send_many(5);
@@ -481,7 +497,8 @@ START_TEST (event_is_undone_by_its_last_packet) {
 END_TEST
 
 /* A packet of an earlier event says nothing about the last one, whose packet is really lost. */
-START_TEST (event_is_not_undone_by_an_earlier_one) {
+START_TEST(event_is_not_undone_by_an_earlier_one)
+{
     setup(0);
     learn_rtt();
     send_many(4);
@@ -499,7 +516,8 @@ START_TEST (event_is_not_undone_by_an_earlier_one) {
 END_TEST
 
 /* Two packets lost over more than three probe timeouts with nothing between them acknowledged. */
-START_TEST (long_silence_is_persistent_congestion) {
+START_TEST(long_silence_is_persistent_congestion)
+{
     setup(0);
     learn_rtt();
     send_many(1);
@@ -516,7 +534,8 @@ START_TEST (long_silence_is_persistent_congestion) {
 END_TEST
 
 /* Something that got through between them: the path is bad, not blocked. */
-START_TEST (acknowledged_packet_ends_persistent_congestion) {
+START_TEST(acknowledged_packet_ends_persistent_congestion)
+{
     setup(0);
     learn_rtt();
     send_many(1);
@@ -539,7 +558,8 @@ END_TEST
 /* --- The ledger ------------------------------------------------------------------------------- */
 
 /* The bound holds while everything is in flight. */
-START_TEST (ledger_is_full_at_its_bound) {
+START_TEST(ledger_is_full_at_its_bound)
+{
     setup(0);
     send_many(RUDP_LOSS_PACKETS_MAX);
     ck_assert_uint_eq(rudp_loss_reserve(&f.loss, &f.memory.host), RUDP_E_FULL);
@@ -550,7 +570,8 @@ START_TEST (ledger_is_full_at_its_bound) {
 END_TEST
 
 /* At the bound the memory of a lost packet gives way. */
-START_TEST (full_ledger_forgets_lost_packets) {
+START_TEST(full_ledger_forgets_lost_packets)
+{
     setup(0);
     send_many(RUDP_LOSS_PACKETS_MAX);
     ack(3, 3);
@@ -562,7 +583,8 @@ START_TEST (full_ledger_forgets_lost_packets) {
 END_TEST
 
 /* Without memory there is no room, and what is there stays. */
-START_TEST (reserve_without_memory_is_refused) {
+START_TEST(reserve_without_memory_is_refused)
+{
     setup(0);
     f.memory.cap_bytes = 0;
     ck_assert_uint_eq(rudp_loss_reserve(&f.loss, &f.memory.host), RUDP_E_MEMORY);
@@ -578,7 +600,8 @@ START_TEST (reserve_without_memory_is_refused) {
 END_TEST
 
 /* Packets that nobody waits for do not fill it. */
-START_TEST (ledger_does_not_grow_with_acknowledgements) {
+START_TEST(ledger_does_not_grow_with_acknowledgements)
+{
     setup(0);
     for (uint32_t i = 0; i < PACKETS_MODEL; i++)
         send_one(PACKET_BYTES, false);
@@ -589,7 +612,8 @@ START_TEST (ledger_does_not_grow_with_acknowledgements) {
 END_TEST
 
 /* A new incarnation starts at number 0 and keeps what the path taught. */
-START_TEST (restart_keeps_the_round_trip) {
+START_TEST(restart_keeps_the_round_trip)
+{
     setup(0);
     learn_rtt();
     send_many(5);
@@ -603,7 +627,8 @@ START_TEST (restart_keeps_the_round_trip) {
 END_TEST
 
 /* After a RETRY everything in flight is lost, and no congestion is concluded from it. */
-START_TEST (losing_all_is_no_loss_event) {
+START_TEST(losing_all_is_no_loss_event)
+{
     setup(0);
     send_many(3);
     send_one(PACKET_BYTES, false);
@@ -617,7 +642,8 @@ START_TEST (losing_all_is_no_loss_event) {
 END_TEST
 
 /* The oldest packet worth sending again is in flight and carries something. */
-START_TEST (oldest_is_in_flight_and_carries_something) {
+START_TEST(oldest_is_in_flight_and_carries_something)
+{
     struct rudp_sent_packet ping = {.sent_us = START_US, .packet_bytes = 20};
 
     setup(0);
@@ -633,7 +659,8 @@ START_TEST (oldest_is_in_flight_and_carries_something) {
 END_TEST
 
 /* A packet that carries no bytes but content counts too. */
-START_TEST (oldest_may_carry_content_only) {
+START_TEST(oldest_may_carry_content_only)
+{
     struct rudp_sent_packet fin = {
         .sent_us = START_US, .packet_bytes = 20, .content = RUDP_SENT_FIN};
 
@@ -646,7 +673,8 @@ START_TEST (oldest_may_carry_content_only) {
 END_TEST
 
 /* Idle, the ledger holds nothing; numbers go on. Not idle, it keeps everything. */
-START_TEST (compact_gives_back_an_idle_ledger) {
+START_TEST(compact_gives_back_an_idle_ledger)
+{
     setup(0);
     send_many(3);
     rudp_loss_compact(&f.loss, &f.memory.host);

@@ -23,7 +23,8 @@ static uint64_t send_until_us(struct rudp_pacer *pacer, uint64_t bytes_per_s, ui
 }
 
 /* The bucket starts full: ten packets leave at once, the eleventh waits. */
-START_TEST (burst_is_ten_packets) {
+START_TEST(burst_is_ten_packets)
+{
     struct rudp_pacer pacer = {0};
 
     for (uint32_t i = 0; i < 10; i++) {
@@ -35,7 +36,8 @@ START_TEST (burst_is_ten_packets) {
 END_TEST
 
 /* At high rates the bucket holds two milliseconds. */
-START_TEST (burst_is_two_milliseconds_when_that_is_more) {
+START_TEST(burst_is_two_milliseconds_when_that_is_more)
+{
     struct rudp_pacer pacer = {0};
     uint64_t bytes_per_s = UINT64_C(120) * 1000 * 1000;
     uint32_t sent_count = 0;
@@ -49,7 +51,8 @@ START_TEST (burst_is_two_milliseconds_when_that_is_more) {
 END_TEST
 
 /* The clock may start at 0: the first call is not forgotten. */
-START_TEST (clock_may_start_at_zero) {
+START_TEST(clock_may_start_at_zero)
+{
     struct rudp_pacer pacer = {0};
 
     for (uint32_t i = 0; i < 10; i++) {
@@ -61,7 +64,8 @@ START_TEST (clock_may_start_at_zero) {
 END_TEST
 
 /* Over time the rate is kept to within a packet and the initial burst. */
-START_TEST (rate_is_kept) {
+START_TEST(rate_is_kept)
+{
     static const uint64_t rates[] = {1000, 77777, 1234567, 99999999, 1234567890};
 
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
@@ -79,7 +83,8 @@ START_TEST (rate_is_kept) {
 END_TEST
 
 /* Asking often does not eat what a slow rate earns. */
-START_TEST (polling_does_not_lose_fractions) {
+START_TEST(polling_does_not_lose_fractions)
+{
     struct rudp_pacer pacer = {0};
     uint64_t bytes_per_s = 1000; /* one byte a millisecond, asked for every 100 us */
     uint64_t sent_count = 0;
@@ -96,7 +101,8 @@ START_TEST (polling_does_not_lose_fractions) {
 END_TEST
 
 /* The answer is exact: a microsecond earlier it is still no. */
-START_TEST (next_time_holds) {
+START_TEST(next_time_holds)
+{
     struct rudp_pacer pacer = {0};
     uint64_t bytes_per_s = 777777;
 
@@ -112,7 +118,8 @@ START_TEST (next_time_holds) {
 END_TEST
 
 /* Idling fills the bucket once, however long it lasts and fast it is. */
-START_TEST (idle_time_is_not_saved_up) {
+START_TEST(idle_time_is_not_saved_up)
+{
     struct rudp_pacer pacer = {0};
     uint64_t rates[] = {120000, UINT64_C(1) << 50, RUDP_NEVER - 1};
 
@@ -127,7 +134,8 @@ START_TEST (idle_time_is_not_saved_up) {
 END_TEST
 
 /* Without a rate nothing waits. */
-START_TEST (no_rate_is_no_pacing) {
+START_TEST(no_rate_is_no_pacing)
+{
     struct rudp_pacer pacer = {0};
 
     for (uint32_t i = 0; i < 1000; i++) {
@@ -138,7 +146,8 @@ START_TEST (no_rate_is_no_pacing) {
 END_TEST
 
 /* A packet larger than what is left empties the bucket. */
-START_TEST (budget_never_goes_below_zero) {
+START_TEST(budget_never_goes_below_zero)
+{
     struct rudp_pacer pacer = {0};
 
     ck_assert_uint_eq(rudp_pacer_next_us(&pacer, 120000, PACKET, 1), 1);

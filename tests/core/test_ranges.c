@@ -134,7 +134,8 @@ static void change(struct fixture *f)
 
 /* Any sequence of changes leaves what a flag for each number would hold, and failed ones nothing.
  */
-START_TEST (random_changes_equal_model) {
+START_TEST(random_changes_equal_model)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++) {
         struct fixture f;
 
@@ -151,7 +152,8 @@ END_TEST
 /* --- Single claims ---------------------------------------------------------------------------- */
 
 /* Numbers that follow each other are one range. */
-START_TEST (add_merges_what_touches) {
+START_TEST(add_merges_what_touches)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -164,7 +166,8 @@ START_TEST (add_merges_what_touches) {
 END_TEST
 
 /* A gap of one number keeps ranges apart. */
-START_TEST (add_keeps_gap_of_one) {
+START_TEST(add_keeps_gap_of_one)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -176,7 +179,8 @@ START_TEST (add_keeps_gap_of_one) {
 END_TEST
 
 /* An empty range changes nothing, not even where it would touch. */
-START_TEST (add_of_nothing_is_no_change) {
+START_TEST(add_of_nothing_is_no_change)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -188,7 +192,8 @@ START_TEST (add_of_nothing_is_no_change) {
 END_TEST
 
 /* The ends of the number space are numbers like others. */
-START_TEST (add_reaches_both_ends) {
+START_TEST(add_reaches_both_ends)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -201,7 +206,8 @@ START_TEST (add_reaches_both_ends) {
 END_TEST
 
 /* At the bound a new range is refused, and one that only extends is not. */
-START_TEST (add_at_bound_still_extends) {
+START_TEST(add_at_bound_still_extends)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -215,7 +221,8 @@ START_TEST (add_at_bound_still_extends) {
 END_TEST
 
 /* Removing the middle splits, and at the bound is refused with nothing changed. */
-START_TEST (remove_at_bound_does_not_split) {
+START_TEST(remove_at_bound_does_not_split)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -229,7 +236,8 @@ START_TEST (remove_at_bound_does_not_split) {
 END_TEST
 
 /* Trimming cuts the range it falls into and keeps the memory. */
-START_TEST (trim_cuts_and_keeps_capacity) {
+START_TEST(trim_cuts_and_keeps_capacity)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -245,7 +253,8 @@ START_TEST (trim_cuts_and_keeps_capacity) {
 END_TEST
 
 /* A refused allocation is an answer, and the set is as before. */
-START_TEST (no_memory_leaves_set_unchanged) {
+START_TEST(no_memory_leaves_set_unchanged)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -258,7 +267,8 @@ START_TEST (no_memory_leaves_set_unchanged) {
 END_TEST
 
 /* After a reservation as many adds succeed without memory, and not one more. */
-START_TEST (reserved_adds_need_no_memory) {
+START_TEST(reserved_adds_need_no_memory)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -275,7 +285,8 @@ START_TEST (reserved_adds_need_no_memory) {
 END_TEST
 
 /* A count that no array could have is refused without an allocation. */
-START_TEST (absurd_reservation_is_refused) {
+START_TEST(absurd_reservation_is_refused)
+{
     struct fixture f;
 
     setup(&f, 0);

@@ -43,7 +43,8 @@ static void arrive(struct fixture *f, uint64_t packet_number, bool eliciting, ui
 /* --- Duplicates ------------------------------------------------------------------------------- */
 
 /* Numbers that arrived are duplicates, others of the window are not, in whatever order. */
-START_TEST (random_arrivals_equal_model) {
+START_TEST(random_arrivals_equal_model)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++) {
         struct fixture f;
         uint64_t highest = 0;
@@ -69,7 +70,8 @@ START_TEST (random_arrivals_equal_model) {
 END_TEST
 
 /* What left the window counts as received. */
-START_TEST (numbers_below_the_window_are_duplicates) {
+START_TEST(numbers_below_the_window_are_duplicates)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -82,7 +84,8 @@ END_TEST
 
 /* A peer that leaves a gap behind every packet cannot make the set grow without end, nor make a
  * late packet the one that does not fit. */
-START_TEST (gaps_at_the_bound_take_every_packet) {
+START_TEST(gaps_at_the_bound_take_every_packet)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -99,7 +102,8 @@ END_TEST
 /* --- When to acknowledge ---------------------------------------------------------------------- */
 
 /* A first packet in order may wait for company. */
-START_TEST (first_packet_waits_the_ack_delay) {
+START_TEST(first_packet_waits_the_ack_delay)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -110,7 +114,8 @@ START_TEST (first_packet_waits_the_ack_delay) {
 END_TEST
 
 /* The second one does not wait. */
-START_TEST (second_packet_is_acknowledged_at_once) {
+START_TEST(second_packet_is_acknowledged_at_once)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -122,7 +127,8 @@ START_TEST (second_packet_is_acknowledged_at_once) {
 END_TEST
 
 /* A gap is told at once. */
-START_TEST (packet_behind_a_gap_is_acknowledged_at_once) {
+START_TEST(packet_behind_a_gap_is_acknowledged_at_once)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -134,7 +140,8 @@ START_TEST (packet_behind_a_gap_is_acknowledged_at_once) {
 END_TEST
 
 /* So is what fills it. */
-START_TEST (packet_that_fills_a_gap_is_acknowledged_at_once) {
+START_TEST(packet_that_fills_a_gap_is_acknowledged_at_once)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -147,7 +154,8 @@ START_TEST (packet_that_fills_a_gap_is_acknowledged_at_once) {
 END_TEST
 
 /* A later packet does not push the deadline of an earlier one back. */
-START_TEST (deadline_of_the_first_packet_stays) {
+START_TEST(deadline_of_the_first_packet_stays)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -159,7 +167,8 @@ START_TEST (deadline_of_the_first_packet_stays) {
 END_TEST
 
 /* Acknowledgements are not acknowledged. */
-START_TEST (packet_that_elicits_nothing_owes_nothing) {
+START_TEST(packet_that_elicits_nothing_owes_nothing)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -170,7 +179,8 @@ START_TEST (packet_that_elicits_nothing_owes_nothing) {
 END_TEST
 
 /* 0 says that nothing is owed, so a deadline at the clock's zero is one later. */
-START_TEST (deadline_at_time_zero_is_not_none) {
+START_TEST(deadline_at_time_zero_is_not_none)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -181,7 +191,8 @@ START_TEST (deadline_at_time_zero_is_not_none) {
 END_TEST
 
 /* After an acknowledgement counting begins anew. */
-START_TEST (ack_sent_settles_what_was_owed) {
+START_TEST(ack_sent_settles_what_was_owed)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -197,7 +208,8 @@ END_TEST
 /* --- What to acknowledge ---------------------------------------------------------------------- */
 
 /* There is nothing to say before the first packet. */
-START_TEST (ack_of_nothing_is_refused) {
+START_TEST(ack_of_nothing_is_refused)
+{
     struct fixture f;
     struct rudp_ack_frame ack;
 
@@ -208,7 +220,8 @@ START_TEST (ack_of_nothing_is_refused) {
 END_TEST
 
 /* The frame has the newest ranges first and the time since the highest number came. */
-START_TEST (ack_lists_newest_ranges_first) {
+START_TEST(ack_lists_newest_ranges_first)
+{
     struct fixture f;
     struct rudp_ack_frame ack;
 
@@ -228,7 +241,8 @@ START_TEST (ack_lists_newest_ranges_first) {
 END_TEST
 
 /* More ranges than a frame holds: the oldest are left out. */
-START_TEST (ack_leaves_the_oldest_ranges_out) {
+START_TEST(ack_leaves_the_oldest_ranges_out)
+{
     struct fixture f;
     struct rudp_ack_frame ack;
 
@@ -245,7 +259,8 @@ END_TEST
 /* --- Memory ----------------------------------------------------------------------------------- */
 
 /* Without memory the packet cannot be remembered, and that is said before it takes effect. */
-START_TEST (reserve_tells_that_memory_is_out) {
+START_TEST(reserve_tells_that_memory_is_out)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -258,7 +273,8 @@ START_TEST (reserve_tells_that_memory_is_out) {
 END_TEST
 
 /* An idle session forgets old gaps, not the highest number. */
-START_TEST (compact_keeps_the_highest_number) {
+START_TEST(compact_keeps_the_highest_number)
+{
     struct fixture f;
     struct rudp_ack_frame ack;
 
@@ -278,7 +294,8 @@ START_TEST (compact_keeps_the_highest_number) {
 END_TEST
 
 /* Compacting needs a little memory itself; without it everything still holds. */
-START_TEST (compact_without_memory_is_harmless) {
+START_TEST(compact_without_memory_is_harmless)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -292,7 +309,8 @@ START_TEST (compact_without_memory_is_harmless) {
 END_TEST
 
 /* There is nothing to compact before the first packet. */
-START_TEST (compact_of_nothing_is_harmless) {
+START_TEST(compact_of_nothing_is_harmless)
+{
     struct fixture f;
 
     setup(&f, 0);

@@ -185,21 +185,24 @@ static void run_random(enum rudp_order order, uint64_t seed, bool short_of_memor
 }
 
 /* However the stream is cut, repeated and mixed, each message comes once, in order, unaltered. */
-START_TEST (random_pieces_deliver_in_order) {
+START_TEST(random_pieces_deliver_in_order)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++)
         run_random(RUDP_ORDERED, seed, false);
 }
 END_TEST
 
 /* Unordered, each comes once. */
-START_TEST (random_pieces_deliver_unordered) {
+START_TEST(random_pieces_deliver_unordered)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++)
         run_random(RUDP_UNORDERED, seed, false);
 }
 END_TEST
 
 /* What was refused for lack of memory comes again and is delivered then, still once. */
-START_TEST (random_pieces_without_memory_deliver) {
+START_TEST(random_pieces_without_memory_deliver)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++)
         run_random(seed % 2 == 0 ? RUDP_ORDERED : RUDP_UNORDERED, seed, true);
 }
@@ -207,7 +210,8 @@ END_TEST
 
 /* A peer that restarts while pieces are missing: whole messages in order stay, then the new
  * incarnation's stream is delivered whole. */
-START_TEST (random_restart_keeps_whole_messages) {
+START_TEST(random_restart_keeps_whole_messages)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++) {
         setup(seed % 2 == 0 ? RUDP_ORDERED : RUDP_UNORDERED, seed);
         make_messages();
@@ -240,7 +244,8 @@ END_TEST
 /* --- Single claims ---------------------------------------------------------------------------- */
 
 /* Empty messages are messages. */
-START_TEST (empty_messages_are_delivered) {
+START_TEST(empty_messages_are_delivered)
+{
     setup(RUDP_ORDERED, 0);
     write_message(0, "\0\0", 2);
     check_take("");
@@ -251,7 +256,8 @@ START_TEST (empty_messages_are_delivered) {
 END_TEST
 
 /* A message is not there before its last byte is, not even when its length is cut in two. */
-START_TEST (message_waits_for_its_last_byte) {
+START_TEST(message_waits_for_its_last_byte)
+{
     uint8_t message[2 + 100] = {0x40, 100};
     size_t bytes;
 
@@ -267,7 +273,8 @@ START_TEST (message_waits_for_its_last_byte) {
 END_TEST
 
 /* A length above what a datagram holds is not a message's, however it is written. */
-START_TEST (impossible_length_is_malformed) {
+START_TEST(impossible_length_is_malformed)
+{
     size_t bytes;
 
     setup(RUDP_ORDERED, 0);
@@ -282,7 +289,8 @@ START_TEST (impossible_length_is_malformed) {
 END_TEST
 
 /* Bytes beyond the credit are refused, and so are those behind the final offset. */
-START_TEST (bytes_beyond_the_limits_are_refused) {
+START_TEST(bytes_beyond_the_limits_are_refused)
+{
     setup(RUDP_ORDERED, 0);
     ck_assert_uint_eq(write_at(WINDOW_BYTES - 1, "ab", 2, RUDP_NEVER), RUDP_E_INVALID);
     ck_assert_uint_eq(rudp_recv_stream_finish(&f.stream, 10), RUDP_OK);
@@ -293,7 +301,8 @@ START_TEST (bytes_beyond_the_limits_are_refused) {
 END_TEST
 
 /* What was delivered already is harmless, whole or in part. */
-START_TEST (repeated_bytes_are_taken_once) {
+START_TEST(repeated_bytes_are_taken_once)
+{
     setup(RUDP_ORDERED, 0);
     write_message(0, "\1a\1b", 4);
     check_take("a");
@@ -307,7 +316,8 @@ START_TEST (repeated_bytes_are_taken_once) {
 END_TEST
 
 /* The end is known once and does not move, nor lie before what came. */
-START_TEST (final_offset_does_not_move) {
+START_TEST(final_offset_does_not_move)
+{
     setup(RUDP_ORDERED, 0);
     write_message(0, "\1a", 2);
     ck_assert_uint_eq(rudp_recv_stream_finish(&f.stream, 1), RUDP_E_INVALID);
@@ -319,7 +329,8 @@ START_TEST (final_offset_does_not_move) {
 END_TEST
 
 /* Complete is when every byte up to the end is here, read or not. */
-START_TEST (complete_needs_every_byte) {
+START_TEST(complete_needs_every_byte)
+{
     setup(RUDP_ORDERED, 0);
     ck_assert(!rudp_recv_stream_is_complete(&f.stream));
     ck_assert_uint_eq(rudp_recv_stream_finish(&f.stream, 4), RUDP_OK);
@@ -335,7 +346,8 @@ START_TEST (complete_needs_every_byte) {
 END_TEST
 
 /* Behind a gap messages are found from the first start on, one after the other. */
-START_TEST (unordered_takes_messages_behind_a_gap) {
+START_TEST(unordered_takes_messages_behind_a_gap)
+{
     setup(RUDP_UNORDERED, 0);
     write_message(10, "\1a\1b", 4);
     check_take("a");
@@ -350,7 +362,8 @@ START_TEST (unordered_takes_messages_behind_a_gap) {
 END_TEST
 
 /* Ordered delivery waits for the gap. */
-START_TEST (ordered_waits_for_the_gap) {
+START_TEST(ordered_waits_for_the_gap)
+{
     setup(RUDP_ORDERED, 0);
     write_message(2, "\1b", 2);
     check_empty();
@@ -362,7 +375,8 @@ START_TEST (ordered_waits_for_the_gap) {
 END_TEST
 
 /* A start that is inside a message already taken is nobody's. */
-START_TEST (start_inside_a_taken_message_is_ignored) {
+START_TEST(start_inside_a_taken_message_is_ignored)
+{
     setup(RUDP_UNORDERED, 0);
     write_message(10, "\3\1xy", 4);
     check_take("\1xy");
@@ -373,7 +387,8 @@ START_TEST (start_inside_a_taken_message_is_ignored) {
 END_TEST
 
 /* Without memory to remember that it was taken, a message behind a gap waits. */
-START_TEST (unordered_without_memory_waits) {
+START_TEST(unordered_without_memory_waits)
+{
     setup(RUDP_UNORDERED, 0);
     write_message(10, "\1a", 2);
     f.memory.cap_bytes = f.memory.used_bytes;
@@ -385,7 +400,8 @@ START_TEST (unordered_without_memory_waits) {
 END_TEST
 
 /* Overlapping messages of a lying peer come out as they are found, and nothing breaks. */
-START_TEST (overlapping_messages_are_survived) {
+START_TEST(overlapping_messages_are_survived)
+{
     setup(RUDP_UNORDERED, 0);
     ck_assert_uint_eq(write_at(10, "\4\2ab\1c", 6, 10), RUDP_OK);
     ck_assert_uint_eq(write_at(11, "\2ab", 3, 11), RUDP_OK);
@@ -400,7 +416,8 @@ START_TEST (overlapping_messages_are_survived) {
 END_TEST
 
 /* A peer that leaves a gap behind every byte is told at the bound, and gaps can still be filled. */
-START_TEST (too_many_gaps_are_refused) {
+START_TEST(too_many_gaps_are_refused)
+{
     setup(RUDP_ORDERED, 0);
     for (uint64_t i = 0; i < GAPS_MAX; i++)
         ck_assert_uint_eq(write_at(10 + 4 * i, "a", 1, RUDP_NEVER), RUDP_OK);
@@ -413,7 +430,8 @@ START_TEST (too_many_gaps_are_refused) {
 END_TEST
 
 /* A restart after a cut-off message begins where that one began. */
-START_TEST (restart_forgets_a_cut_message) {
+START_TEST(restart_forgets_a_cut_message)
+{
     setup(RUDP_ORDERED, 0);
     write_message(0, "\1a\5bcd", 6);
     ck_assert_uint_eq(rudp_recv_stream_finish(&f.stream, 8), RUDP_OK);

@@ -44,7 +44,8 @@ static void check_take(struct fixture *f, uint8_t value)
 }
 
 /* Answers leave in the order they were made, also after the ring went round. */
-START_TEST (answers_leave_in_order) {
+START_TEST(answers_leave_in_order)
+{
     struct fixture f;
 
     setup(&f);
@@ -58,7 +59,8 @@ START_TEST (answers_leave_in_order) {
 END_TEST
 
 /* A full queue refuses, and takes again when one has left. */
-START_TEST (full_queue_refuses) {
+START_TEST(full_queue_refuses)
+{
     struct fixture f;
 
     setup(&f);
@@ -72,7 +74,8 @@ START_TEST (full_queue_refuses) {
 END_TEST
 
 /* No memory, no answer. */
-START_TEST (no_memory_refuses) {
+START_TEST(no_memory_refuses)
+{
     struct fixture f;
 
     setup(&f);
@@ -83,7 +86,8 @@ START_TEST (no_memory_refuses) {
 END_TEST
 
 /* A slot that was not committed is not an answer. */
-START_TEST (reserved_slot_does_not_count) {
+START_TEST(reserved_slot_does_not_count)
+{
     struct fixture f;
     struct rudp_path path;
     uint8_t out[RUDP_REPLY_BYTES_MAX];
@@ -96,7 +100,8 @@ START_TEST (reserved_slot_does_not_count) {
 END_TEST
 
 /* An answer that does not fit the caller's buffer waits for a larger one. */
-START_TEST (short_buffer_takes_nothing) {
+START_TEST(short_buffer_takes_nothing)
+{
     struct fixture f;
     struct rudp_path path;
     uint8_t out[1];
@@ -110,7 +115,8 @@ START_TEST (short_buffer_takes_nothing) {
 END_TEST
 
 /* The queue's memory goes with its last answer. */
-START_TEST (empty_queue_holds_no_memory) {
+START_TEST(empty_queue_holds_no_memory)
+{
     struct fixture f;
 
     setup(&f);

@@ -2,7 +2,8 @@
 #include "tests/core/suite.h"
 
 /* The first round trip is the estimate, half of it the deviation. */
-START_TEST (first_sample_is_taken_whole) {
+START_TEST(first_sample_is_taken_whole)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);
@@ -17,7 +18,8 @@ END_TEST
 
 /* RFC 9002 section 5.3: an eighth of the new sample, a quarter of its error against the old mean.
  */
-START_TEST (later_samples_are_smoothed) {
+START_TEST(later_samples_are_smoothed)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);
@@ -30,7 +32,8 @@ START_TEST (later_samples_are_smoothed) {
 END_TEST
 
 /* The peer's delay is taken off as long as the rest is a possible round trip. */
-START_TEST (ack_delay_is_subtracted) {
+START_TEST(ack_delay_is_subtracted)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);
@@ -41,7 +44,8 @@ START_TEST (ack_delay_is_subtracted) {
 END_TEST
 
 /* A delay that would leave less than the minimum is not believed at all. */
-START_TEST (ack_delay_below_minimum_is_ignored) {
+START_TEST(ack_delay_below_minimum_is_ignored)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);
@@ -52,7 +56,8 @@ START_TEST (ack_delay_below_minimum_is_ignored) {
 END_TEST
 
 /* The minimum takes in the peer's delay, which may be a lie. */
-START_TEST (minimum_ignores_ack_delay) {
+START_TEST(minimum_ignores_ack_delay)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);
@@ -63,7 +68,8 @@ START_TEST (minimum_ignores_ack_delay) {
 END_TEST
 
 /* A peer that sits on an acknowledgement moves the estimate no further than the clamp. */
-START_TEST (absurd_sample_is_clamped) {
+START_TEST(absurd_sample_is_clamped)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);
@@ -73,7 +79,8 @@ START_TEST (absurd_sample_is_clamped) {
 END_TEST
 
 /* The count stops at its end, and the estimate goes on. */
-START_TEST (sample_count_saturates) {
+START_TEST(sample_count_saturates)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);
@@ -86,7 +93,8 @@ START_TEST (sample_count_saturates) {
 END_TEST
 
 /* A steady path is probed after four deviations, */
-START_TEST (probe_timeout_is_four_deviations) {
+START_TEST(probe_timeout_is_four_deviations)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);
@@ -96,7 +104,8 @@ START_TEST (probe_timeout_is_four_deviations) {
 END_TEST
 
 /* and not less than a millisecond, however steady and fast it is. */
-START_TEST (probe_timeout_is_never_zero) {
+START_TEST(probe_timeout_is_never_zero)
+{
     struct rudp_rtt rtt;
 
     rudp_rtt_init(&rtt);

@@ -297,14 +297,16 @@ static void run_random(uint64_t seed, bool short_of_memory)
 
 /* Whatever is sent, acknowledged, lost, found again and delivered: no byte is forgotten, and none
  * is sent again that is known to have arrived. */
-START_TEST (random_fates_forget_nothing) {
+START_TEST(random_fates_forget_nothing)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++)
         run_random(seed, false);
 }
 END_TEST
 
 /* Without memory more may be sent again, but still nothing is forgotten. */
-START_TEST (random_fates_without_memory_forget_nothing) {
+START_TEST(random_fates_without_memory_forget_nothing)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++)
         run_random(seed, true);
 }
@@ -313,7 +315,8 @@ END_TEST
 /* --- Accepting messages ----------------------------------------------------------------------- */
 
 /* Wherever memory for the range sets ends, there is no stream and nothing is held. */
-START_TEST (init_without_memory_holds_nothing) {
+START_TEST(init_without_memory_holds_nothing)
+{
     struct rudp_send_stream stream;
     bool refused = true;
     size_t refused_count = 0;
@@ -334,7 +337,8 @@ START_TEST (init_without_memory_holds_nothing) {
 END_TEST
 
 /* A message is its length and its bytes; slices are joined. */
-START_TEST (push_joins_slices_behind_their_length) {
+START_TEST(push_joins_slices_behind_their_length)
+{
     struct rudp_slice slices[] = {{"ab", 2}, {"", 0}, {"cde", 3}};
     uint8_t out[6];
 
@@ -349,7 +353,8 @@ START_TEST (push_joins_slices_behind_their_length) {
 END_TEST
 
 /* An empty message is a message. */
-START_TEST (push_of_nothing_is_one_byte) {
+START_TEST(push_of_nothing_is_one_byte)
+{
     setup(0);
     ck_assert_uint_eq(rudp_send_stream_push(&f.stream, &f.memory.host, NULL, 0, BUFFER_BYTES),
                       RUDP_OK);
@@ -359,7 +364,8 @@ START_TEST (push_of_nothing_is_one_byte) {
 END_TEST
 
 /* The longest message is taken, one byte more is not, in one slice or in two. */
-START_TEST (push_refuses_what_no_datagram_holds) {
+START_TEST(push_refuses_what_no_datagram_holds)
+{
     static const uint8_t zeroes[RUDP_MESSAGE_BYTES_MAX + 1];
     struct rudp_slice slices[] = {{zeroes, RUDP_MESSAGE_BYTES_MAX}, {zeroes, 1}};
 
@@ -374,7 +380,8 @@ START_TEST (push_refuses_what_no_datagram_holds) {
 END_TEST
 
 /* The bound counts the length too. */
-START_TEST (push_is_refused_at_the_bound) {
+START_TEST(push_is_refused_at_the_bound)
+{
     struct rudp_slice slice = {"abc", 3};
 
     setup(0);
@@ -385,7 +392,8 @@ START_TEST (push_is_refused_at_the_bound) {
 END_TEST
 
 /* A message that finds memory for half of it only leaves nothing behind. */
-START_TEST (push_without_memory_keeps_nothing) {
+START_TEST(push_without_memory_keeps_nothing)
+{
     uint8_t data[3 * RUDP_BUFFER_BLOCK_BYTES] = {0};
 
     setup(0);
@@ -402,7 +410,8 @@ END_TEST
 /* --- Sending ---------------------------------------------------------------------------------- */
 
 /* Nothing is sent beyond the credit, and that is being blocked. */
-START_TEST (pick_stops_at_the_credit) {
+START_TEST(pick_stops_at_the_credit)
+{
     setup(0);
     push_bytes(99);
     f.stream.limit_offset = 30;
@@ -415,7 +424,8 @@ START_TEST (pick_stops_at_the_credit) {
 END_TEST
 
 /* What was lost goes before what is new, lowest first, and needs no credit. */
-START_TEST (pick_takes_lost_ranges_first) {
+START_TEST(pick_takes_lost_ranges_first)
+{
     setup(0);
     push_bytes(99);
     f.stream.limit_offset = 30;
@@ -430,7 +440,8 @@ START_TEST (pick_takes_lost_ranges_first) {
 END_TEST
 
 /* What arrived in another packet is not lost. */
-START_TEST (loss_spares_what_was_acknowledged) {
+START_TEST(loss_spares_what_was_acknowledged)
+{
     setup(0);
     push_bytes(29);
     check_sends(0, 30, false);
@@ -445,7 +456,8 @@ START_TEST (loss_spares_what_was_acknowledged) {
 END_TEST
 
 /* A packet that was not lost after all takes its bytes out of the queue. */
-START_TEST (late_acknowledgement_cancels_sending_again) {
+START_TEST(late_acknowledgement_cancels_sending_again)
+{
     setup(0);
     push_bytes(29);
     check_sends(0, 30, false);
@@ -458,7 +470,8 @@ START_TEST (late_acknowledgement_cancels_sending_again) {
 END_TEST
 
 /* What is delivered need not be sent again. */
-START_TEST (delivery_cancels_sending_again) {
+START_TEST(delivery_cancels_sending_again)
+{
     setup(0);
     push_bytes(9);
     push_bytes(9);
@@ -474,7 +487,8 @@ START_TEST (delivery_cancels_sending_again) {
 END_TEST
 
 /* Being acknowledged is about everything accepted, sent or not. */
-START_TEST (unsent_bytes_are_not_acknowledged) {
+START_TEST(unsent_bytes_are_not_acknowledged)
+{
     setup(0);
     push_bytes(9);
     ck_assert(!rudp_send_stream_is_acked(&f.stream));
@@ -488,7 +502,8 @@ START_TEST (unsent_bytes_are_not_acknowledged) {
 END_TEST
 
 /* A new incarnation sends what was not delivered, from the first byte, with credit to begin. */
-START_TEST (restart_sends_undelivered_bytes_again) {
+START_TEST(restart_sends_undelivered_bytes_again)
+{
     setup(0);
     push_bytes(9);
     push_bytes(9);
@@ -504,7 +519,8 @@ START_TEST (restart_sends_undelivered_bytes_again) {
 END_TEST
 
 /* The start of a message is found in a range that begins inside another. */
-START_TEST (start_is_the_first_boundary_in_the_range) {
+START_TEST(start_is_the_first_boundary_in_the_range)
+{
     setup(0);
     push_bytes(9);
     push_bytes(99); /* its length takes two bytes */
@@ -520,7 +536,8 @@ START_TEST (start_is_the_first_boundary_in_the_range) {
 END_TEST
 
 /* A peer that says it took half a message talks nonsense; that must not end this process. */
-START_TEST (delivery_inside_a_message_is_survived) {
+START_TEST(delivery_inside_a_message_is_survived)
+{
     uint8_t data[200];
 
     for (unsigned value = 0; value < 256; value++) {

@@ -106,7 +106,8 @@ static void check_closed(enum rudp_close_reason reason, uint64_t undelivered_byt
 /* --- Packets that do not take effect ---------------------------------------------------------- */
 
 /* The same packet again is dropped. */
-START_TEST (packet_is_taken_once) {
+START_TEST(packet_is_taken_once)
+{
     start();
     puppet_accepted(&p);
     puppet_ping(&p);
@@ -118,7 +119,8 @@ START_TEST (packet_is_taken_once) {
 END_TEST
 
 /* A bad frame at its end, and nothing of the packet is taken. */
-START_TEST (malformed_packet_has_no_effect) {
+START_TEST(malformed_packet_has_no_effect)
+{
     start();
     puppet_accepted(&p);
     puppet_begin(&p, RUDP_PACKET_SHORT);
@@ -132,7 +134,8 @@ START_TEST (malformed_packet_has_no_effect) {
 END_TEST
 
 /* A frame that ends too early likewise. */
-START_TEST (cut_frame_has_no_effect) {
+START_TEST(cut_frame_has_no_effect)
+{
     start();
     puppet_accepted(&p);
     puppet_begin(&p, RUDP_PACKET_SHORT);
@@ -144,7 +147,8 @@ START_TEST (cut_frame_has_no_effect) {
 END_TEST
 
 /* What was not sent cannot be acknowledged, nor delivered. */
-START_TEST (impossible_claims_are_malformed) {
+START_TEST(impossible_claims_are_malformed)
+{
     start();
     puppet_accepted(&p);
     deliver_ack(0, 1000);
@@ -155,7 +159,8 @@ START_TEST (impossible_claims_are_malformed) {
 END_TEST
 
 /* A handshake of somebody else with a known id is not taken. */
-START_TEST (hello_ack_of_another_peer_is_unexpected) {
+START_TEST(hello_ack_of_another_peer_is_unexpected)
+{
     start();
     puppet_accepted(&p);
     p.own_id = OTHER_ID;
@@ -167,7 +172,8 @@ START_TEST (hello_ack_of_another_peer_is_unexpected) {
 END_TEST
 
 /* Bytes beyond the credit are dropped, and the session lives. */
-START_TEST (bytes_beyond_the_credit_are_dropped) {
+START_TEST(bytes_beyond_the_credit_are_dropped)
+{
     start();
     puppet_accepted(&p);
     deliver_data(p.config.receive_buffer_bytes, "x", 1);
@@ -179,7 +185,8 @@ START_TEST (bytes_beyond_the_credit_are_dropped) {
 END_TEST
 
 /* A peer that leaves a gap behind every byte is stopped. */
-START_TEST (too_many_gaps_are_dropped) {
+START_TEST(too_many_gaps_are_dropped)
+{
     start();
     puppet_accepted(&p);
     for (uint64_t i = 1; i < 5000; i++)
@@ -190,7 +197,8 @@ START_TEST (too_many_gaps_are_dropped) {
 END_TEST
 
 /* What cannot be kept is not acknowledged, so that it comes again. */
-START_TEST (data_without_memory_is_not_acknowledged) {
+START_TEST(data_without_memory_is_not_acknowledged)
+{
     struct rudp_frame frame;
 
     start();
@@ -211,7 +219,8 @@ START_TEST (data_without_memory_is_not_acknowledged) {
 END_TEST
 
 /* A length that no message has ends the session, and the peer is told why. */
-START_TEST (impossible_message_is_a_protocol_error) {
+START_TEST(impossible_message_is_a_protocol_error)
+{
     struct rudp_frame frame;
 
     start();
@@ -225,7 +234,8 @@ START_TEST (impossible_message_is_a_protocol_error) {
 END_TEST
 
 /* The end of the peer's stream does not move. */
-START_TEST (contradicting_fin_is_malformed) {
+START_TEST(contradicting_fin_is_malformed)
+{
     start();
     puppet_accepted(&p);
     deliver_fin(10);
@@ -238,7 +248,8 @@ END_TEST
 /* --- The program's calls ---------------------------------------------------------------------- */
 
 /* What does not fit the caller's buffer stays, and its length is told. */
-START_TEST (peek_into_short_buffer_keeps_the_message) {
+START_TEST(peek_into_short_buffer_keeps_the_message)
+{
     char out[1];
     size_t bytes;
 
@@ -256,7 +267,8 @@ START_TEST (peek_into_short_buffer_keeps_the_message) {
 END_TEST
 
 /* A full buffer is said, and so is that there is room again. */
-START_TEST (full_buffer_is_followed_by_writable) {
+START_TEST(full_buffer_is_followed_by_writable)
+{
     static const uint8_t data[60000];
 
     puppet_init(&p);
@@ -275,7 +287,8 @@ START_TEST (full_buffer_is_followed_by_writable) {
 END_TEST
 
 /* Refused for lack of memory: room is announced too, when it is worth trying again. */
-START_TEST (refused_for_memory_is_followed_by_writable) {
+START_TEST(refused_for_memory_is_followed_by_writable)
+{
     start();
     puppet_accepted(&p);
     p.memory.cap_bytes = p.memory.used_bytes;
@@ -288,7 +301,8 @@ START_TEST (refused_for_memory_is_followed_by_writable) {
 END_TEST
 
 /* After closing nothing is accepted, and closing again changes nothing. */
-START_TEST (send_after_close_is_refused) {
+START_TEST(send_after_close_is_refused)
+{
     start();
     puppet_accepted(&p);
     rudp_session_close(p.endpoint, p.session, p.now_us);
@@ -302,7 +316,8 @@ START_TEST (send_after_close_is_refused) {
 END_TEST
 
 /* Flushed is when the peer has all, not when all was sent. */
-START_TEST (flushed_is_acknowledged) {
+START_TEST(flushed_is_acknowledged)
+{
     start();
     puppet_accepted(&p);
     ck_assert_uint_eq(puppet_send(&p, "hi", 2), RUDP_OK);
@@ -315,7 +330,8 @@ START_TEST (flushed_is_acknowledged) {
 END_TEST
 
 /* The tag is the caller's. */
-START_TEST (tag_is_kept) {
+START_TEST(tag_is_kept)
+{
     start();
     puppet_open(&p);
     ck_assert_uint_eq(rudp_session_tag(p.session), 0);
@@ -326,7 +342,8 @@ START_TEST (tag_is_kept) {
 END_TEST
 
 /* The packet size stays within what the protocol and the peer allow. */
-START_TEST (packet_size_is_clamped) {
+START_TEST(packet_size_is_clamped)
+{
     struct rudp_session_stats stats;
 
     start();
@@ -344,7 +361,8 @@ END_TEST
 /* --- Credit ----------------------------------------------------------------------------------- */
 
 /* Data without credit: the peer is asked for it again and again, until it gives some. */
-START_TEST (blocked_sender_asks_for_credit) {
+START_TEST(blocked_sender_asks_for_credit)
+{
     static const uint8_t data[60000];
     struct rudp_frame frame;
 
@@ -362,7 +380,8 @@ START_TEST (blocked_sender_asks_for_credit) {
 END_TEST
 
 /* A peer that asks is told. */
-START_TEST (blocked_peer_is_told_the_credit) {
+START_TEST(blocked_peer_is_told_the_credit)
+{
     struct rudp_frame frame;
 
     start();
@@ -377,7 +396,8 @@ START_TEST (blocked_peer_is_told_the_credit) {
 END_TEST
 
 /* A peer that wants starts, and takes half a message, is served on. */
-START_TEST (delivery_inside_a_message_is_survived) {
+START_TEST(delivery_inside_a_message_is_survived)
+{
     struct rudp_params params = {
         .credit_bytes = 100000, .packet_bytes_max = 1200, .wants_starts = true};
     uint8_t data[3000];
@@ -402,7 +422,8 @@ END_TEST
 /* --- Patience --------------------------------------------------------------------------------- */
 
 /* An idle session is probed, but not before its time. */
-START_TEST (keepalive_probes_an_idle_session) {
+START_TEST(keepalive_probes_an_idle_session)
+{
     start();
     puppet_accepted(&p);
     ck_assert_uint_eq(wait_silently(p.config.keepalive_us - RUDP_US_PER_S, RUDP_FRAME_PING), 0);
@@ -412,7 +433,8 @@ START_TEST (keepalive_probes_an_idle_session) {
 END_TEST
 
 /* With an idle timeout, silence ends the session, and the peer is told. */
-START_TEST (silence_ends_an_idle_session) {
+START_TEST(silence_ends_an_idle_session)
+{
     puppet_init(&p);
     p.config.idle_timeout_us = 5 * RUDP_US_PER_S;
     p.config.keepalive_us = 0;
@@ -426,7 +448,8 @@ START_TEST (silence_ends_an_idle_session) {
 END_TEST
 
 /* A peer that answers no probe is dead, and what it did not get is reported. */
-START_TEST (unanswered_probes_end_the_session) {
+START_TEST(unanswered_probes_end_the_session)
+{
     puppet_init(&p);
     p.config.retry_count_max = 3;
     puppet_start(&p);
@@ -439,7 +462,8 @@ START_TEST (unanswered_probes_end_the_session) {
 END_TEST
 
 /* Nobody answers the hello: an error within the connect timeout, after several tries. */
-START_TEST (unanswered_hello_ends_the_session) {
+START_TEST(unanswered_hello_ends_the_session)
+{
     start();
     puppet_open(&p);
     ck_assert_uint_eq(puppet_send(&p, "hi", 2), RUDP_OK);
@@ -453,7 +477,8 @@ START_TEST (unanswered_hello_ends_the_session) {
 END_TEST
 
 /* An acceptor waits as long for its peer's proof. */
-START_TEST (unproven_session_ends) {
+START_TEST(unproven_session_ends)
+{
     start();
     puppet_hello(&p);
     (void)wait_silently(p.config.connect_timeout_us + RUDP_US_PER_MS, RUDP_FRAME_PARAMS);
@@ -463,7 +488,8 @@ START_TEST (unproven_session_ends) {
 END_TEST
 
 /* Closing waits for the peer as long as it may linger, and says what did not arrive. */
-START_TEST (linger_ends_a_close_that_nobody_answers) {
+START_TEST(linger_ends_a_close_that_nobody_answers)
+{
     puppet_init(&p);
     p.config.linger_us = 2 * RUDP_US_PER_S;
     puppet_start(&p);
@@ -479,7 +505,8 @@ END_TEST
 /* --- Close ------------------------------------------------------------------------------------ */
 
 /* Nothing was said to anybody: it is over at once. */
-START_TEST (close_before_anything_was_sent_is_silent) {
+START_TEST(close_before_anything_was_sent_is_silent)
+{
     start();
     puppet_open(&p);
     rudp_session_close(p.endpoint, p.session, p.now_us);
@@ -491,7 +518,8 @@ START_TEST (close_before_anything_was_sent_is_silent) {
 END_TEST
 
 /* FIN follows the data; when both are acknowledged CLOSE goes out and the session is over. */
-START_TEST (close_ends_when_all_is_acknowledged) {
+START_TEST(close_ends_when_all_is_acknowledged)
+{
     struct rudp_frame frame;
 
     start();
@@ -511,7 +539,8 @@ END_TEST
 
 /* FIN in the packet of the last bytes: never without what was read here, if the peer does not know
  * it, because the peer may end with it. */
-START_TEST (fin_does_not_outrun_the_delivery) {
+START_TEST(fin_does_not_outrun_the_delivery)
+{
     struct rudp_frame frame;
 
     start();
@@ -530,7 +559,8 @@ START_TEST (fin_does_not_outrun_the_delivery) {
 END_TEST
 
 /* A lost FIN is sent again. */
-START_TEST (lost_fin_is_sent_again) {
+START_TEST(lost_fin_is_sent_again)
+{
     struct rudp_frame frame;
 
     start();
@@ -543,7 +573,8 @@ START_TEST (lost_fin_is_sent_again) {
 END_TEST
 
 /* CLOSE 0 after our FIN: the peer had all of it, whatever acknowledgement got lost. */
-START_TEST (finished_peer_has_all_before_our_fin) {
+START_TEST(finished_peer_has_all_before_our_fin)
+{
     struct rudp_frame frame;
 
     start();
@@ -558,7 +589,8 @@ START_TEST (finished_peer_has_all_before_our_fin) {
 END_TEST
 
 /* A peer that gave up: what it is not known to have is reported. */
-START_TEST (aborting_peer_ends_the_session) {
+START_TEST(aborting_peer_ends_the_session)
+{
     start();
     puppet_accepted(&p);
     ck_assert_uint_eq(puppet_send(&p, "hi", 2), RUDP_OK);
@@ -571,7 +603,8 @@ END_TEST
 
 /* The peer's FIN ends the session when all before it is here; what came can still be read, and what
  * the peer will not read is reported. */
-START_TEST (fin_of_the_peer_ends_the_session) {
+START_TEST(fin_of_the_peer_ends_the_session)
+{
     struct rudp_frame frame;
 
     start();
@@ -591,7 +624,8 @@ START_TEST (fin_of_the_peer_ends_the_session) {
 END_TEST
 
 /* Giving up tells the peer, and repeats it as often as the protocol says. */
-START_TEST (abort_tells_the_peer) {
+START_TEST(abort_tells_the_peer)
+{
     struct rudp_frame frame;
 
     start();

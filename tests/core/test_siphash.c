@@ -13,13 +13,15 @@ static uint64_t hash_of_length(size_t bytes)
 }
 
 /* The example of the paper's appendix A: 15 bytes. */
-START_TEST (paper_example) {
+START_TEST(paper_example)
+{
     ck_assert_uint_eq(hash_of_length(15), UINT64_C(0xa129ca6149be45e5));
 }
 END_TEST
 
 /* Vectors of the reference implementation around each end of a word. */
-START_TEST (reference_vectors) {
+START_TEST(reference_vectors)
+{
     ck_assert_uint_eq(hash_of_length(0), UINT64_C(0x726fdb47dd0e0e31));
     ck_assert_uint_eq(hash_of_length(1), UINT64_C(0x74f839c593dc67fd));
     ck_assert_uint_eq(hash_of_length(7), UINT64_C(0xab0200f58b01d137));
@@ -31,7 +33,8 @@ START_TEST (reference_vectors) {
 END_TEST
 
 /* Another key gives another hash. */
-START_TEST (key_matters) {
+START_TEST(key_matters)
+{
     struct rudp_siphash_key a = {1, 2};
     struct rudp_siphash_key b = {1, 3};
 

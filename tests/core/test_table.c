@@ -56,7 +56,8 @@ static uint32_t model_count(const struct fixture *f, uint64_t key)
 }
 
 /* Whatever is inserted and removed, each key finds exactly its nodes, memory or not. */
-START_TEST (random_changes_equal_model) {
+START_TEST(random_changes_equal_model)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++) {
         struct fixture f;
 
@@ -79,7 +80,8 @@ START_TEST (random_changes_equal_model) {
 END_TEST
 
 /* An empty table finds nothing and holds nothing. */
-START_TEST (empty_table_finds_nothing) {
+START_TEST(empty_table_finds_nothing)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -89,7 +91,8 @@ START_TEST (empty_table_finds_nothing) {
 END_TEST
 
 /* The first node needs buckets: without memory it is refused. */
-START_TEST (first_insert_without_memory_is_refused) {
+START_TEST(first_insert_without_memory_is_refused)
+{
     struct fixture f;
 
     setup(&f, 0);
@@ -101,7 +104,8 @@ START_TEST (first_insert_without_memory_is_refused) {
 END_TEST
 
 /* Chains do not grow with the number of nodes: the buckets double. */
-START_TEST (buckets_keep_pace_with_nodes) {
+START_TEST(buckets_keep_pace_with_nodes)
+{
     struct fixture f;
 
     setup(&f, 0);

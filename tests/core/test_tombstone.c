@@ -37,7 +37,8 @@ static void add(struct fixture *f, uint64_t local_id, uint64_t peer_id)
 }
 
 /* A closed session's id is found, another is not. */
-START_TEST (find_knows_its_ids_only) {
+START_TEST(find_knows_its_ids_only)
+{
     struct fixture f;
 
     setup(&f);
@@ -49,7 +50,8 @@ START_TEST (find_knows_its_ids_only) {
 END_TEST
 
 /* A peer is known by id and address together. */
-START_TEST (find_peer_checks_the_address) {
+START_TEST(find_peer_checks_the_address)
+{
     struct fixture f;
     struct rudp_address other = peer_address;
 
@@ -64,7 +66,8 @@ START_TEST (find_peer_checks_the_address) {
 END_TEST
 
 /* The answer is a short packet to the peer with a new number each time and the code. */
-START_TEST (write_answers_with_close) {
+START_TEST(write_answers_with_close)
+{
     struct fixture f;
     uint8_t packet[64];
     struct rudp_header header;
@@ -89,7 +92,8 @@ START_TEST (write_answers_with_close) {
 END_TEST
 
 /* It stays for its time, and not longer. */
-START_TEST (advance_removes_what_is_over) {
+START_TEST(advance_removes_what_is_over)
+{
     struct fixture f;
 
     setup(&f);
@@ -104,7 +108,8 @@ START_TEST (advance_removes_what_is_over) {
 END_TEST
 
 /* When there are too many, the oldest goes. */
-START_TEST (bound_pushes_the_oldest_out) {
+START_TEST(bound_pushes_the_oldest_out)
+{
     struct fixture f;
 
     setup(&f);
@@ -118,7 +123,8 @@ START_TEST (bound_pushes_the_oldest_out) {
 END_TEST
 
 /* What was reserved is all that the end of a session needs, also of the first one. */
-START_TEST (reserved_tombstone_needs_no_memory) {
+START_TEST(reserved_tombstone_needs_no_memory)
+{
     struct fixture f;
 
     setup(&f);
@@ -132,7 +138,8 @@ START_TEST (reserved_tombstone_needs_no_memory) {
 END_TEST
 
 /* Wherever memory ends, reserving says so. */
-START_TEST (reserve_without_memory_is_refused) {
+START_TEST(reserve_without_memory_is_refused)
+{
     struct rudp_tombstone *tombstone = NULL;
     uint32_t refused_count = 0;
 

@@ -94,7 +94,8 @@ static void run_to(struct fixture *f, uint64_t now_us)
 }
 
 /* Whatever is filed, moved and removed: each fires when due, none early, none twice, none lost. */
-START_TEST (random_changes_equal_model) {
+START_TEST(random_changes_equal_model)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++) {
         struct fixture f;
 
@@ -114,7 +115,8 @@ START_TEST (random_changes_equal_model) {
 END_TEST
 
 /* A caller that sleeps until the wheel's deadline is never late by more than the tick. */
-START_TEST (deadline_is_never_after_the_earliest) {
+START_TEST(deadline_is_never_after_the_earliest)
+{
     for (uint64_t seed = 0; seed < SEED_COUNT; seed++) {
         struct fixture f;
 
@@ -136,7 +138,8 @@ END_TEST
 
 /* Sleeping from deadline to deadline reaches every entry in a bounded number of steps: one a level
  * and one a turn of the whole wheel. */
-START_TEST (deadlines_make_progress) {
+START_TEST(deadlines_make_progress)
+{
     struct fixture f;
     uint32_t wake_count = 0;
 
@@ -155,7 +158,8 @@ END_TEST
 /* --- Single claims ---------------------------------------------------------------------------- */
 
 /* A deadline between ticks fires at the tick after it. */
-START_TEST (fires_not_a_microsecond_early) {
+START_TEST(fires_not_a_microsecond_early)
+{
     struct fixture f;
 
     setup(&f, 0, 0);
@@ -167,7 +171,8 @@ START_TEST (fires_not_a_microsecond_early) {
 END_TEST
 
 /* An empty wheel has no deadline, and so has one that was emptied. */
-START_TEST (empty_wheel_never_wakes) {
+START_TEST(empty_wheel_never_wakes)
+{
     struct fixture f;
 
     setup(&f, 0, 0);
@@ -180,7 +185,8 @@ START_TEST (empty_wheel_never_wakes) {
 END_TEST
 
 /* Filing for "never" is not filing. */
-START_TEST (never_is_not_filed) {
+START_TEST(never_is_not_filed)
+{
     struct fixture f;
 
     setup(&f, 0, 0);
@@ -190,7 +196,8 @@ START_TEST (never_is_not_filed) {
 END_TEST
 
 /* An entry called off where it lies is dropped when its slot comes, and the wheel is empty then. */
-START_TEST (called_off_entry_is_dropped) {
+START_TEST(called_off_entry_is_dropped)
+{
     struct fixture f;
 
     setup(&f, 0, 0);
@@ -205,7 +212,8 @@ START_TEST (called_off_entry_is_dropped) {
 END_TEST
 
 /* A deadline moved later costs no refiling: the entry stays in its slot. */
-START_TEST (later_deadline_stays_in_slot) {
+START_TEST(later_deadline_stays_in_slot)
+{
     struct fixture f;
 
     setup(&f, 0, 0);
@@ -220,7 +228,8 @@ START_TEST (later_deadline_stays_in_slot) {
 END_TEST
 
 /* A deadline that passed already fires at the next call. */
-START_TEST (past_deadline_fires_at_once) {
+START_TEST(past_deadline_fires_at_once)
+{
     struct fixture f;
 
     setup(&f, HOUR_US, 0);
@@ -231,7 +240,8 @@ START_TEST (past_deadline_fires_at_once) {
 END_TEST
 
 /* The first tick beyond the wheel's reach fires in its turn, as the last within it does. */
-START_TEST (ends_of_reach_fire_in_time) {
+START_TEST(ends_of_reach_fire_in_time)
+{
     struct fixture f;
     uint64_t reach_us = (UINT64_C(1) << 30) * TICK; /* 64 slots to the power of 5 levels */
 
@@ -246,7 +256,8 @@ START_TEST (ends_of_reach_fire_in_time) {
 END_TEST
 
 /* The owner may file the entry again, or others, while the wheel expires. */
-START_TEST (filing_while_expiring) {
+START_TEST(filing_while_expiring)
+{
     struct fixture f;
 
     setup(&f, 0, 0);

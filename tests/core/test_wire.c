@@ -34,7 +34,8 @@ static uint64_t varint_of(const uint8_t *data, size_t bytes)
     varint_of((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 /* RFC 9000 appendix A.1; the last example is 37 in two bytes, which is as good. */
-START_TEST (varint_reads_rfc_examples) {
+START_TEST(varint_reads_rfc_examples)
+{
     ck_assert_uint_eq(VARINT(0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c),
                       UINT64_C(151288809941952652));
     ck_assert_uint_eq(VARINT(0x9d, 0x7f, 0x3e, 0x7d), 494878333);
@@ -54,7 +55,8 @@ static void check_written_varint(uint64_t value, const uint8_t *expected, size_t
 }
 
 /* The same examples written. */
-START_TEST (varint_writes_rfc_examples) {
+START_TEST(varint_writes_rfc_examples)
+{
     check_written_varint(UINT64_C(151288809941952652),
                          (uint8_t[]){0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c}, 8);
     check_written_varint(494878333, (uint8_t[]){0x9d, 0x7f, 0x3e, 0x7d}, 4);
@@ -64,7 +66,8 @@ START_TEST (varint_writes_rfc_examples) {
 END_TEST
 
 /* Each length is used up to its end and reads back. */
-START_TEST (varint_takes_the_shortest_form) {
+START_TEST(varint_takes_the_shortest_form)
+{
     static const struct {
         uint64_t value;
         size_t bytes;
@@ -83,7 +86,8 @@ START_TEST (varint_takes_the_shortest_form) {
 END_TEST
 
 /* A varint that ends early is truncated, whatever its length. */
-START_TEST (varint_cut_short_is_truncated) {
+START_TEST(varint_cut_short_is_truncated)
+{
     for (unsigned code = 0; code < 4; code++) {
         uint8_t data[8] = {(uint8_t)(code << 6)};
         size_t bytes = (size_t)1 << code;
@@ -99,7 +103,8 @@ START_TEST (varint_cut_short_is_truncated) {
 END_TEST
 
 /* RFC 9000 appendix A.3, in 32 bits: the number nearest to the expected one. */
-START_TEST (packet_number_is_the_nearest) {
+START_TEST(packet_number_is_the_nearest)
+{
     uint64_t turn = UINT64_C(1) << 32;
 
     ck_assert_uint_eq(rudp_wire_expand_packet_number(0, 0), 0);
@@ -113,7 +118,8 @@ START_TEST (packet_number_is_the_nearest) {
 END_TEST
 
 /* Any number within half a turn of the expected one comes back from its low 32 bits. */
-START_TEST (packet_number_survives_truncation) {
+START_TEST(packet_number_survives_truncation)
+{
     struct capped_host random;
     uint32_t wrong_count = 0;
 
@@ -195,7 +201,8 @@ static const struct rudp_header headers[] = {
 #define HEADER_COUNT (sizeof headers / sizeof headers[0])
 
 /* Every kind of packet reads back as it was written. */
-START_TEST (packets_read_back) {
+START_TEST(packets_read_back)
+{
     for (size_t i = 0; i < HEADER_COUNT; i++) {
         const struct rudp_header *wrote = &headers[i];
         struct packet packet;
@@ -220,7 +227,8 @@ START_TEST (packets_read_back) {
 END_TEST
 
 /* No packet reads as good with its end cut off. */
-START_TEST (cut_packets_are_refused) {
+START_TEST(cut_packets_are_refused)
+{
     for (size_t i = 0; i < HEADER_COUNT; i++) {
         struct packet packet;
         struct rudp_header header;
@@ -235,7 +243,8 @@ START_TEST (cut_packets_are_refused) {
 END_TEST
 
 /* No packet reads as good with a bit turned over. A version is not covered: it may not be ours. */
-START_TEST (damaged_packets_are_refused) {
+START_TEST(damaged_packets_are_refused)
+{
     for (size_t i = 0; i < HEADER_COUNT; i++) {
         struct packet packet;
         struct rudp_header header;
@@ -254,7 +263,8 @@ START_TEST (damaged_packets_are_refused) {
 END_TEST
 
 /* A damaged packet still says whose it was. */
-START_TEST (failed_check_leaves_the_header) {
+START_TEST(failed_check_leaves_the_header)
+{
     struct packet packet;
     struct rudp_header header;
     struct rudp_reader frames;
@@ -275,7 +285,8 @@ static void check_datagram(const char *data, size_t bytes, enum rudp_status expe
 }
 
 /* Ordinary datagrams are foreign: empty, text, another protocol's magic. */
-START_TEST (ordinary_datagrams_are_foreign) {
+START_TEST(ordinary_datagrams_are_foreign)
+{
     check_datagram("", 0, RUDP_E_FOREIGN);
     check_datagram("2 letters and digits", 20, RUDP_E_FOREIGN);
     check_datagram("\x80\xe0 an RTP packet, say", 22, RUDP_E_FOREIGN);
@@ -285,14 +296,16 @@ START_TEST (ordinary_datagrams_are_foreign) {
 END_TEST
 
 /* A text that starts like a short packet fails its check, and is not taken for malformed. */
-START_TEST (text_like_a_short_packet_fails_the_check) {
+START_TEST(text_like_a_short_packet_fails_the_check)
+{
     check_datagram("Hello, how are you today?", 25, RUDP_E_CHECK);
     check_datagram("@ reply to nobody at all", 24, RUDP_E_CHECK);
 }
 END_TEST
 
 /* Too short for what the first bytes announce; a letter announces a short packet. */
-START_TEST (short_datagrams_are_truncated) {
+START_TEST(short_datagrams_are_truncated)
+{
     check_datagram("hello", 5, RUDP_E_TRUNCATED);
     check_datagram("\x40\x01", 2, RUDP_E_TRUNCATED);
     check_datagram("\xc0\xa7\xd3\x5b\x1e\0\0\0\1", 9, RUDP_E_TRUNCATED);
@@ -315,7 +328,8 @@ static enum rudp_status read_with_byte(size_t index, size_t at, uint8_t value)
 }
 
 /* Fixed bits, classes and types that nobody defined are malformed. */
-START_TEST (unknown_first_bytes_are_malformed) {
+START_TEST(unknown_first_bytes_are_malformed)
+{
     check_status(read_with_byte(0, 0, 0x41), RUDP_E_MALFORMED);
     check_status(read_with_byte(0, 0, 0x50), RUDP_E_MALFORMED);
     check_status(read_with_byte(1, 0, 0xd0), RUDP_E_MALFORMED);
@@ -325,14 +339,16 @@ START_TEST (unknown_first_bytes_are_malformed) {
 END_TEST
 
 /* The version goes with the type: 0 with VERSION and with nothing else. */
-START_TEST (version_must_fit_the_type) {
+START_TEST(version_must_fit_the_type)
+{
     check_status(read_with_byte(1, 8, 0), RUDP_E_MALFORMED);
     check_status(read_with_byte(5, 8, 1), RUDP_E_MALFORMED);
 }
 END_TEST
 
 /* A packet of another version is read up to its ids, even when the rest is not there. */
-START_TEST (other_version_gives_the_ids) {
+START_TEST(other_version_gives_the_ids)
+{
     struct packet packet;
     struct rudp_header header;
     struct rudp_reader frames;
@@ -350,7 +366,8 @@ START_TEST (other_version_gives_the_ids) {
 END_TEST
 
 /* An id of 0 is none: nobody could be answered, whatever the version. */
-START_TEST (other_version_without_id_is_malformed) {
+START_TEST(other_version_without_id_is_malformed)
+{
     struct packet packet;
     struct rudp_header header;
     struct rudp_reader frames;
@@ -363,7 +380,8 @@ START_TEST (other_version_without_id_is_malformed) {
 END_TEST
 
 /* Each type has the ids that its line of the table has, and no others. */
-START_TEST (ids_must_fit_the_type) {
+START_TEST(ids_must_fit_the_type)
+{
     static const size_t id_at[] = {9, 17};
 
     for (size_t i = 1; i < HEADER_COUNT; i++) {
@@ -383,7 +401,8 @@ START_TEST (ids_must_fit_the_type) {
 END_TEST
 
 /* A short packet without an id is malformed. */
-START_TEST (short_packet_needs_an_id) {
+START_TEST(short_packet_needs_an_id)
+{
     struct packet packet;
     struct rudp_header header = {.type = RUDP_PACKET_SHORT};
     struct rudp_reader frames;
@@ -394,7 +413,8 @@ START_TEST (short_packet_needs_an_id) {
 END_TEST
 
 /* Lengths of tokens and lists keep to their bounds and to the packet. */
-START_TEST (bodies_are_bounded) {
+START_TEST(bodies_are_bounded)
+{
     check_status(read_with_byte(2, 29, 65), RUDP_E_MALFORMED); /* token of 65 */
     check_status(read_with_byte(1, 29, 2), RUDP_E_TRUNCATED);  /* longer than the packet */
     check_status(read_with_byte(4, 25, 0), RUDP_E_MALFORMED);  /* RETRY without a token */
@@ -406,7 +426,8 @@ START_TEST (bodies_are_bounded) {
 END_TEST
 
 /* Bodies that are not there at all are truncated. */
-START_TEST (missing_bodies_are_truncated) {
+START_TEST(missing_bodies_are_truncated)
+{
     for (size_t i = 1; i < HEADER_COUNT - 1; i++) {
         struct packet packet;
         struct rudp_header header;
@@ -420,7 +441,8 @@ START_TEST (missing_bodies_are_truncated) {
 END_TEST
 
 /* A HELLO that ends behind its number has no token length. */
-START_TEST (hello_without_token_length_is_truncated) {
+START_TEST(hello_without_token_length_is_truncated)
+{
     struct packet packet;
     struct rudp_header header;
     struct rudp_reader frames;
@@ -432,7 +454,8 @@ START_TEST (hello_without_token_length_is_truncated) {
 END_TEST
 
 /* The check is CRC32C over everything before it. */
-START_TEST (check_covers_the_packet) {
+START_TEST(check_covers_the_packet)
+{
     struct packet packet;
 
     write_packet(&packet, &headers[0]);

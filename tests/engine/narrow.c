@@ -5,7 +5,8 @@
 
 #define MESSAGE_COUNT 600u
 
-START_TEST (full_wire_goes_on_when_there_is_room) {
+START_TEST(full_wire_goes_on_when_there_is_room)
+{
     static struct node server;
     static struct node client;
     struct engine_socket_stats stats;

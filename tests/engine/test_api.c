@@ -19,7 +19,8 @@ static uint64_t now_ms(void)
 }
 
 /* Messages of all sizes arrive in both directions as they were sent, in order. */
-START_TEST (messages_both_ways) {
+START_TEST(messages_both_ways)
+{
     struct pair pair;
 
     pair_open(&pair, NULL);
@@ -57,21 +58,24 @@ static void echo_once(const char *server_host, const char *client_host)
 }
 
 /* A server without a host takes IPv4 and IPv6 clients. */
-START_TEST (server_on_every_address) {
+START_TEST(server_on_every_address)
+{
     echo_once("", "127.0.0.1");
     echo_once(NULL, "::1");
 }
 END_TEST
 
 /* Names are resolved, and a host's next address is tried when nobody listens at the first. */
-START_TEST (names_are_resolved) {
+START_TEST(names_are_resolved)
+{
     echo_once("127.0.0.1", "localhost");
     echo_once("::1", "::1");
 }
 END_TEST
 
 /* accept waits as long as it was told, and says RUDP_ERR_AGAIN then. */
-START_TEST (accept_times_out) {
+START_TEST(accept_times_out)
+{
     rudp_server *server = pair_server(NULL);
     rudp_connection *connection;
     uint64_t started_ms = now_ms();
@@ -85,7 +89,8 @@ START_TEST (accept_times_out) {
 END_TEST
 
 /* Before listen nobody is let in and accept says so. */
-START_TEST (accept_needs_listen) {
+START_TEST(accept_needs_listen)
+{
     rudp_server *server;
     rudp_connection *connection;
 
@@ -97,7 +102,8 @@ END_TEST
 
 /* A full queue lets nobody in; accepting one makes room, and the client that was refused comes in
  * by trying again. */
-START_TEST (backlog_is_a_bound) {
+START_TEST(backlog_is_a_bound)
+{
     struct rudp_settings impatient;
     rudp_server *server = pair_server(NULL);
     rudp_client *first = pair_client(server, NULL);
@@ -122,7 +128,8 @@ START_TEST (backlog_is_a_bound) {
 END_TEST
 
 /* A call with timeout 0 never waits. */
-START_TEST (polling_receive_does_not_wait) {
+START_TEST(polling_receive_does_not_wait)
+{
     struct pair pair;
     uint8_t byte;
 
@@ -134,7 +141,8 @@ START_TEST (polling_receive_does_not_wait) {
 END_TEST
 
 /* An empty message is a message. */
-START_TEST (empty_message_arrives) {
+START_TEST(empty_message_arrives)
+{
     struct pair pair;
 
     pair_open(&pair, NULL);
@@ -145,7 +153,8 @@ START_TEST (empty_message_arrives) {
 END_TEST
 
 /* A buffer that is too small leaves the message where it is. */
-START_TEST (small_buffer_keeps_the_message) {
+START_TEST(small_buffer_keeps_the_message)
+{
     struct pair pair;
     uint8_t byte;
 
@@ -159,7 +168,8 @@ START_TEST (small_buffer_keeps_the_message) {
 END_TEST
 
 /* A message one byte longer than a datagram can be is refused. */
-START_TEST (too_long_is_refused) {
+START_TEST(too_long_is_refused)
+{
     static uint8_t message[RUDP_MESSAGE_MAX + 1];
     struct pair pair;
 
@@ -171,7 +181,8 @@ START_TEST (too_long_is_refused) {
 END_TEST
 
 /* The descriptors are readable exactly while a call would not wait. */
-START_TEST (descriptors_follow_readiness) {
+START_TEST(descriptors_follow_readiness)
+{
     rudp_server *server = pair_server(NULL);
     rudp_client *client = pair_client(server, NULL);
     rudp_connection *connection;
@@ -204,7 +215,8 @@ START_TEST (descriptors_follow_readiness) {
 END_TEST
 
 /* Level-triggered in epoll: reported again as long as a message waits. */
-START_TEST (epoll_reports_the_level) {
+START_TEST(epoll_reports_the_level)
+{
     struct pair pair;
     struct epoll_event event = {.events = EPOLLIN};
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -223,7 +235,8 @@ START_TEST (epoll_reports_the_level) {
 END_TEST
 
 /* A receiver that reads nothing stops the sender, without loss; reading lets it go on. */
-START_TEST (slow_receiver_stops_the_sender) {
+START_TEST(slow_receiver_stops_the_sender)
+{
     static uint8_t message[MESSAGE_BYTES_MAX];
     struct rudp_settings settings;
     struct pair pair;
@@ -252,7 +265,8 @@ START_TEST (slow_receiver_stops_the_sender) {
 END_TEST
 
 /* What the peer sent before it closed is still read, then comes RUDP_ERR_CLOSED. */
-START_TEST (close_delivers_what_was_sent) {
+START_TEST(close_delivers_what_was_sent)
+{
     struct pair pair;
     uint8_t byte;
 
@@ -271,7 +285,8 @@ START_TEST (close_delivers_what_was_sent) {
 END_TEST
 
 /* A client that connects, sends and closes at once is accepted and read. */
-START_TEST (closed_client_is_still_accepted) {
+START_TEST(closed_client_is_still_accepted)
+{
     rudp_server *server = pair_server(NULL);
     rudp_client *client = pair_client(server, NULL);
     rudp_connection *connection;
@@ -287,7 +302,8 @@ START_TEST (closed_client_is_still_accepted) {
 END_TEST
 
 /* A connection outlives its server, which another may replace once the connection is gone. */
-START_TEST (connection_survives_shutdown) {
+START_TEST(connection_survives_shutdown)
+{
     struct pair pair;
     rudp_server *other;
 
@@ -306,7 +322,8 @@ START_TEST (connection_survives_shutdown) {
 END_TEST
 
 /* A client that waits for accept when the server ends is refused, not left waiting. */
-START_TEST (shutdown_refuses_who_waits) {
+START_TEST(shutdown_refuses_who_waits)
+{
     rudp_server *server = pair_server(NULL);
     rudp_client *client = pair_client(server, NULL);
     uint8_t byte;
@@ -320,7 +337,8 @@ START_TEST (shutdown_refuses_who_waits) {
 END_TEST
 
 /* The peer's address is the client's, and a short buffer cuts it as getpeername would. */
-START_TEST (peer_is_the_client) {
+START_TEST(peer_is_the_client)
+{
     struct pair pair;
     struct sockaddr_in v4;
     socklen_t bytes = sizeof v4;
@@ -343,7 +361,8 @@ START_TEST (peer_is_the_client) {
 END_TEST
 
 /* Statistics count what was done. */
-START_TEST (statistics_count) {
+START_TEST(statistics_count)
+{
     struct pair pair;
     struct rudp_stats stats = {.struct_bytes = sizeof stats};
 
@@ -367,7 +386,8 @@ START_TEST (statistics_count) {
 END_TEST
 
 /* Unordered delivery: every message arrives once, whatever the order. */
-START_TEST (unordered_delivers_all) {
+START_TEST(unordered_delivers_all)
+{
     static uint8_t buffer[MESSAGE_BYTES_MAX];
     static bool seen[300];
     struct rudp_settings settings;
@@ -395,7 +415,8 @@ START_TEST (unordered_delivers_all) {
 END_TEST
 
 /* errno is not touched, not even by calls that fail. */
-START_TEST (errno_is_not_used) {
+START_TEST(errno_is_not_used)
+{
     rudp_server *server;
     rudp_server *same_port;
     rudp_client *client;

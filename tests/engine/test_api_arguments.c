@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* NULL objects and NULL results. */
-START_TEST (null_is_refused) {
+START_TEST(null_is_refused)
+{
     rudp_server *server = pair_server(NULL);
     rudp_client *client;
     rudp_connection *connection;
@@ -41,7 +42,8 @@ START_TEST (null_is_refused) {
 END_TEST
 
 /* A buffer may be NULL only where there are no bytes. */
-START_TEST (null_data_needs_zero_bytes) {
+START_TEST(null_data_needs_zero_bytes)
+{
     struct pair pair;
 
     pair_open(&pair, NULL);
@@ -52,7 +54,8 @@ START_TEST (null_data_needs_zero_bytes) {
 END_TEST
 
 /* Before connect a client's calls say that there is no connection. */
-START_TEST (unconnected_client_says_so) {
+START_TEST(unconnected_client_says_so)
+{
     rudp_server *server = pair_server(NULL);
     rudp_client *client = pair_client(server, NULL);
     struct rudp_stats stats = {.struct_bytes = sizeof stats};
@@ -66,7 +69,8 @@ START_TEST (unconnected_client_says_so) {
 }
 END_TEST
 
-START_TEST (backlog_must_be_positive) {
+START_TEST(backlog_must_be_positive)
+{
     rudp_server *server = pair_server(NULL);
 
     ck_assert_int_eq(rudp_server_listen(server, 0), RUDP_ERR_INVALID);
@@ -76,7 +80,8 @@ START_TEST (backlog_must_be_positive) {
 END_TEST
 
 /* Statistics of another version of the structure are refused. */
-START_TEST (stats_need_their_size) {
+START_TEST(stats_need_their_size)
+{
     struct pair pair;
     struct rudp_stats stats = {.struct_bytes = 3};
 
@@ -88,7 +93,8 @@ START_TEST (stats_need_their_size) {
 END_TEST
 
 /* The defaults are accepted; packet size 0 means automatic. */
-START_TEST (default_settings_are_valid) {
+START_TEST(default_settings_are_valid)
+{
     struct rudp_settings settings;
     rudp_server *server;
 
@@ -118,7 +124,8 @@ static const struct {
 };
 
 /* Each setting out of its range is refused, on server and client. */
-START_TEST (settings_out_of_range_are_refused) {
+START_TEST(settings_out_of_range_are_refused)
+{
     for (size_t i = 0; i < sizeof out_of_range / sizeof *out_of_range; i++) {
         struct rudp_settings settings;
         rudp_server *server;
@@ -136,7 +143,8 @@ START_TEST (settings_out_of_range_are_refused) {
 END_TEST
 
 /* A fixed packet size is used as it is. */
-START_TEST (packet_size_is_used) {
+START_TEST(packet_size_is_used)
+{
     struct rudp_settings settings;
     struct rudp_stats stats = {.struct_bytes = sizeof stats};
     struct pair pair;
@@ -155,7 +163,8 @@ START_TEST (packet_size_is_used) {
 END_TEST
 
 /* Each code has its text; a number that is none has one too. */
-START_TEST (errors_have_texts) {
+START_TEST(errors_have_texts)
+{
     ck_assert_str_eq(rudp_error_text(RUDP_ERR_NONE), "success");
     ck_assert_str_eq(rudp_error_text(RUDP_ERR_TIMEOUT), "the peer did not answer in time");
     ck_assert_str_eq(rudp_error_text(1), "unknown error");
@@ -164,7 +173,8 @@ START_TEST (errors_have_texts) {
 END_TEST
 
 /* The version is the one the library was built as. */
-START_TEST (version_is_the_projects) {
+START_TEST(version_is_the_projects)
+{
     ck_assert_str_eq(rudp_version(), PROJECT_VERSION);
 }
 END_TEST

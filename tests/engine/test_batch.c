@@ -65,7 +65,8 @@ static uint32_t receive_number(struct fixture *f)
 }
 
 /* Sends the batch, making room for one packet whenever the wire is full. */
-START_TEST (full_wire_keeps_the_rest) {
+START_TEST(full_wire_keeps_the_rest)
+{
     struct fixture f;
     struct wire_send_report report;
     struct wire_batch *batch = wire_batch_acquire();
@@ -95,7 +96,8 @@ START_TEST (full_wire_keeps_the_rest) {
 END_TEST
 
 /* A batch that was sent can be filled again, with packets of any size. */
-START_TEST (sent_batch_is_filled_again) {
+START_TEST(sent_batch_is_filled_again)
+{
     struct fixture f;
     struct wire_send_report report;
     struct wire_batch *batch = wire_batch_acquire();
@@ -118,7 +120,8 @@ START_TEST (sent_batch_is_filled_again) {
 END_TEST
 
 /* A packet that the socket refuses twice is dropped and named; those behind it are still sent. */
-START_TEST (refused_packet_is_dropped_and_named) {
+START_TEST(refused_packet_is_dropped_and_named)
+{
     struct fixture f;
     struct wire_send_report report;
     struct wire_batch *batch = wire_batch_acquire();

@@ -30,7 +30,8 @@ static rudp_client *client_of(uint16_t port, const struct rudp_settings *setting
 }
 
 /* Connecting to a peer that never answers ends with RUDP_ERR_TIMEOUT, and may be tried again. */
-START_TEST (connect_to_a_mute_peer_times_out) {
+START_TEST(connect_to_a_mute_peer_times_out)
+{
     struct rudp_settings settings = quick_settings();
     int fd = node_socket("127.0.0.1", 0);
 
@@ -50,7 +51,8 @@ static void *connect_client(void *client)
 }
 
 /* A server that starts while the client connects is reached: a refusal at first is not the end. */
-START_TEST (connect_waits_for_a_server_to_start) {
+START_TEST(connect_waits_for_a_server_to_start)
+{
     int fd = node_socket("127.0.0.1", 0);
     uint16_t port = node_socket_port(fd);
     rudp_client *client = client_of(port, NULL);
@@ -70,7 +72,8 @@ START_TEST (connect_waits_for_a_server_to_start) {
 END_TEST
 
 /* Thousands of messages go to another process, which checks each. */
-START_TEST (messages_to_another_process) {
+START_TEST(messages_to_another_process)
+{
     struct process peer = process_start(PEER_PATH, "count", 0);
     rudp_client *client = client_of(peer.port, NULL);
 
@@ -83,7 +86,8 @@ START_TEST (messages_to_another_process) {
 END_TEST
 
 /* Thousands of messages come back from another process. */
-START_TEST (echo_through_another_process) {
+START_TEST(echo_through_another_process)
+{
     struct process peer = process_start(PEER_PATH, "echo", 0);
     rudp_client *client = client_of(peer.port, NULL);
 
@@ -101,7 +105,8 @@ START_TEST (echo_through_another_process) {
 END_TEST
 
 /* A peer that is killed ends the connection with an error: the receiver does not wait for ever. */
-START_TEST (killed_peer_is_an_error) {
+START_TEST(killed_peer_is_an_error)
+{
     struct process peer = process_start(PEER_PATH, "mute", 0);
     struct rudp_settings settings = quick_settings();
     uint8_t byte = 0;
@@ -117,7 +122,8 @@ START_TEST (killed_peer_is_an_error) {
 END_TEST
 
 /* An idle connection notices by its keepalive that the peer is gone. */
-START_TEST (keepalive_notices_a_killed_peer) {
+START_TEST(keepalive_notices_a_killed_peer)
+{
     struct process peer = process_start(PEER_PATH, "mute", 0);
     struct rudp_settings settings = quick_settings();
     uint8_t byte;
@@ -134,7 +140,8 @@ END_TEST
 
 /* A server that is killed and started again on its port gets every message that the first one had
  * not delivered; the client only notices in its statistics. */
-START_TEST (client_survives_a_server_restart) {
+START_TEST(client_survives_a_server_restart)
+{
     struct process first = process_start(PEER_PATH, "mute", 0);
     struct rudp_stats stats = {.struct_bytes = sizeof stats};
     rudp_client *client = client_of(first.port, NULL);
@@ -154,7 +161,8 @@ START_TEST (client_survives_a_server_restart) {
 END_TEST
 
 /* Closing with data that nobody acknowledges ends after the linger time and says so. */
-START_TEST (close_reports_what_was_not_delivered) {
+START_TEST(close_reports_what_was_not_delivered)
+{
     struct process peer = process_start(PEER_PATH, "mute", 0);
     struct rudp_settings settings = quick_settings();
 
@@ -169,7 +177,8 @@ START_TEST (close_reports_what_was_not_delivered) {
 END_TEST
 
 /* The bound on the process's memory is back-pressure too: sends wait, nothing is lost. */
-START_TEST (memory_bound_loses_nothing) {
+START_TEST(memory_bound_loses_nothing)
+{
     struct process peer = process_start(PEER_PATH, "count", 0);
 
     engine_set_memory_max(512 * 1024);

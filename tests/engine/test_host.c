@@ -60,7 +60,8 @@ static void read_status(const char *key, char *value, size_t value_bytes)
 
 /* No thread and no descriptor before the first socket; then one thread, named, all signals blocked
  * but the two that libc needs. */
-START_TEST (thread_starts_with_the_first_socket) {
+START_TEST(thread_starts_with_the_first_socket)
+{
     static struct node first;
     static struct node second;
     size_t descriptor_count = entries_of("/proc/self/fd");
@@ -118,7 +119,8 @@ static void check_private(int fd, bool *known)
 }
 
 /* The numbers the program gets do not depend on the engine's own descriptors. */
-START_TEST (private_descriptors_are_high_and_close_on_exec) {
+START_TEST(private_descriptors_are_high_and_close_on_exec)
+{
     static struct node node;
     static bool known[DESCRIPTOR_COUNT];
     struct rlimit limit = {.rlim_cur = DESCRIPTOR_COUNT, .rlim_max = DESCRIPTOR_COUNT};
@@ -134,7 +136,8 @@ END_TEST
 
 /* Hundreds of sockets later the process holds the descriptors it held after the first, and the
  * memory of the core is all given back. */
-START_TEST (sockets_leave_nothing_behind) {
+START_TEST(sockets_leave_nothing_behind)
+{
     static struct node node;
     static struct node server = {.echoes = true};
 
@@ -165,7 +168,8 @@ static void count_signal(int number)
 }
 
 /* A signal that comes while the socket is entered runs its handler after leave. */
-START_TEST (signals_wait_until_leave) {
+START_TEST(signals_wait_until_leave)
+{
     static struct node node;
 
     signal(SIGUSR1, count_signal);
@@ -199,7 +203,8 @@ static void child_of_fork(struct node *inherited, uint16_t server_port)
     _exit(0);
 }
 
-START_TEST (fork_leaves_the_parent_its_sockets) {
+START_TEST(fork_leaves_the_parent_its_sockets)
+{
     static struct node server = {.echoes = true};
     static struct node client;
     int status;

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 /* Destroying frees the port at once. */
-START_TEST (destroy_frees_the_port) {
+START_TEST(destroy_frees_the_port)
+{
     static struct node node;
 
     node_open(&node, "127.0.0.1", NULL);
@@ -20,7 +21,8 @@ START_TEST (destroy_frees_the_port) {
 END_TEST
 
 /* A socket destroyed in the middle of traffic ends without a callback afterwards. */
-START_TEST (destroy_under_traffic) {
+START_TEST(destroy_under_traffic)
+{
     static struct node server = {.echoes = true};
     static struct node client;
 
@@ -72,7 +74,8 @@ static void wait_retired(struct node *node)
 }
 
 /* A socket may end itself in a callback; the port is free when on_retired runs. */
-START_TEST (retire_in_a_callback) {
+START_TEST(retire_in_a_callback)
+{
     static struct node node;
     struct engine_handler handler = {.on_event = retire_when_closed};
     struct rudp_config config;
@@ -98,7 +101,8 @@ START_TEST (retire_in_a_callback) {
 END_TEST
 
 /* flush returns true once all that was sent is acknowledged. */
-START_TEST (flush_waits_for_acknowledgement) {
+START_TEST(flush_waits_for_acknowledgement)
+{
     static struct node server;
     static struct node client;
 
@@ -118,7 +122,8 @@ START_TEST (flush_waits_for_acknowledgement) {
 END_TEST
 
 /* flush gives up when its time is over and nobody acknowledges. */
-START_TEST (flush_gives_up_in_time) {
+START_TEST(flush_gives_up_in_time)
+{
     static struct node client;
     int mute_fd = node_socket("127.0.0.1", 0);
     uint64_t started_us = engine_now_us();
@@ -133,7 +138,8 @@ END_TEST
 
 /* A deadline of the core fires although nothing arrives: connecting to a mute peer ends after the
  * connect timeout, not before it. */
-START_TEST (timer_fires_without_traffic) {
+START_TEST(timer_fires_without_traffic)
+{
     static struct node client;
     int mute_fd = node_socket("127.0.0.1", 0);
     struct rudp_config config;
@@ -153,7 +159,8 @@ START_TEST (timer_fires_without_traffic) {
 END_TEST
 
 /* errno is the program's: an enter and leave between do not change it. */
-START_TEST (errno_is_kept) {
+START_TEST(errno_is_kept)
+{
     static struct node node;
 
     node_open(&node, "127.0.0.1", NULL);
@@ -165,7 +172,8 @@ START_TEST (errno_is_kept) {
 END_TEST
 
 /* A watched descriptor calls back when ready, and not while paused. */
-START_TEST (watch_calls_back) {
+START_TEST(watch_calls_back)
+{
     static struct node node;
     int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
 
@@ -192,7 +200,8 @@ static int create_on(int fd, const struct rudp_config *config)
 }
 
 /* What is not a UDP socket, or a bad configuration, is refused, and the descriptor stays open. */
-START_TEST (create_refuses_what_it_cannot_use) {
+START_TEST(create_refuses_what_it_cannot_use)
+{
     struct rudp_config config;
     int tcp_fd = socket(AF_INET, SOCK_STREAM, 0);
     int unix_fd = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -211,7 +220,8 @@ START_TEST (create_refuses_what_it_cannot_use) {
 END_TEST
 
 /* Wake-ups of the thread are the exception: ten thousand messages need far fewer. */
-START_TEST (wakes_are_avoided) {
+START_TEST(wakes_are_avoided)
+{
     static struct node server = {.echoes = true};
     static struct node client;
     struct engine_socket_stats stats;
@@ -233,7 +243,8 @@ END_TEST
 
 /* The bound on memory is back-pressure: a send is refused, not lost, and goes on below the bound.
  */
-START_TEST (memory_bound_is_back_pressure) {
+START_TEST(memory_bound_is_back_pressure)
+{
     static struct node client;
     static uint8_t message[60000];
     struct rudp_slice slice = {.data = message, .bytes = sizeof message};

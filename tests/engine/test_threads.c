@@ -50,7 +50,8 @@ static void *receive_notes(void *argument)
 }
 
 /* Four threads send and four receive on one connection: each message arrives once. */
-START_TEST (threads_share_a_connection) {
+START_TEST(threads_share_a_connection)
+{
     pthread_t senders[THREAD_COUNT];
     pthread_t receivers[THREAD_COUNT];
 
@@ -98,7 +99,8 @@ static void wait_for_acceptors(rudp_server *server, uint32_t count)
 }
 
 /* Shutting down makes the threads that wait in accept return, and waits for them. */
-START_TEST (shutdown_ends_accept) {
+START_TEST(shutdown_ends_accept)
+{
     pthread_t threads[THREAD_COUNT];
     rudp_server *server = pair_server(NULL);
 
@@ -135,7 +137,8 @@ static void *echo_all(void *argument)
 }
 
 /* Five hundred clients of one server each get their own message back. */
-START_TEST (five_hundred_connections) {
+START_TEST(five_hundred_connections)
+{
     static rudp_client *clients[CONNECTION_COUNT];
     pthread_t thread;
     rudp_server *server = pair_server(NULL);
@@ -184,7 +187,8 @@ static void *come_and_go(void *argument)
     return NULL;
 }
 
-START_TEST (threads_come_and_go) {
+START_TEST(threads_come_and_go)
+{
     pthread_t acceptor;
     pthread_t threads[THREAD_COUNT];
     rudp_server *server = pair_server(NULL);

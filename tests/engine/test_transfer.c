@@ -25,49 +25,57 @@ static void echo_between(const char *server_ip, const char *client_ip, const cha
 }
 
 /* Thousands of messages of all sizes come back over IPv4 as they were sent. */
-START_TEST (echo_v4) {
+START_TEST(echo_v4)
+{
     echo_between("127.0.0.1", "127.0.0.1", "127.0.0.1");
 }
 END_TEST
 
 /* The same over IPv6. */
-START_TEST (echo_v6) {
+START_TEST(echo_v6)
+{
     echo_between("::1", "::1", "::1");
 }
 END_TEST
 
 /* A dual-stack socket answers an IPv4 client. */
-START_TEST (echo_dual_stack_v4) {
+START_TEST(echo_dual_stack_v4)
+{
     echo_between("::", "127.0.0.1", "127.0.0.1");
 }
 END_TEST
 
 /* A dual-stack socket answers an IPv6 client. */
-START_TEST (echo_dual_stack_v6) {
+START_TEST(echo_dual_stack_v6)
+{
     echo_between("::", "::1", "::1");
 }
 END_TEST
 
 /* A dual-stack socket opens a session to an IPv4 server. */
-START_TEST (echo_dual_stack_client) {
+START_TEST(echo_dual_stack_client)
+{
     echo_between("127.0.0.1", "::", "127.0.0.1");
 }
 END_TEST
 
 /* A wildcard socket answers from the address it was spoken to, not the one the route prefers. */
-START_TEST (wildcard_answers_from_the_address_spoken_to) {
+START_TEST(wildcard_answers_from_the_address_spoken_to)
+{
     echo_between("0.0.0.0", "127.0.0.1", "127.0.0.77");
 }
 END_TEST
 
 /* So does a dual-stack one towards IPv4. */
-START_TEST (dual_stack_wildcard_answers_from_the_address_spoken_to) {
+START_TEST(dual_stack_wildcard_answers_from_the_address_spoken_to)
+{
     echo_between("::", "127.0.0.1", "127.0.0.77");
 }
 END_TEST
 
 /* A burst leaves many packets per system call. */
-START_TEST (burst_is_sent_in_batches) {
+START_TEST(burst_is_sent_in_batches)
+{
     static struct node server;
     static struct node client;
     struct engine_socket_stats stats;
@@ -91,7 +99,8 @@ END_TEST
 
 /* A message sent where nothing is queued is on the wire before leave returns: the receiver's kernel
  * has the packet although no engine serves it. */
-START_TEST (lone_message_leaves_in_the_callers_thread) {
+START_TEST(lone_message_leaves_in_the_callers_thread)
+{
     static struct node client;
     uint8_t packet[65536];
     int fd = node_socket("127.0.0.1", 0);
@@ -104,7 +113,8 @@ START_TEST (lone_message_leaves_in_the_callers_thread) {
 END_TEST
 
 /* Both sides open at once: one session each, messages both ways. */
-START_TEST (both_open_at_once) {
+START_TEST(both_open_at_once)
+{
     static struct node left;
     static struct node right;
 

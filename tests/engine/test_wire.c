@@ -61,34 +61,40 @@ static void foreign_arrives(const char *node_ip, const char *from_ip, const char
 }
 
 /* A datagram of another protocol reaches the handler with address, interface, TTL, TOS and time. */
-START_TEST (foreign_v4) {
+START_TEST(foreign_v4)
+{
     foreign_arrives("127.0.0.1", "127.0.0.1", "127.0.0.1");
 }
 END_TEST
 
-START_TEST (foreign_v6) {
+START_TEST(foreign_v6)
+{
     foreign_arrives("::1", "::1", "::1");
 }
 END_TEST
 
 /* On a wildcard socket the handler learns to which of its addresses the datagram went. */
-START_TEST (foreign_to_wildcard) {
+START_TEST(foreign_to_wildcard)
+{
     foreign_arrives("0.0.0.0", "127.0.0.1", "127.0.0.77");
 }
 END_TEST
 
-START_TEST (foreign_v4_to_dual_stack) {
+START_TEST(foreign_v4_to_dual_stack)
+{
     foreign_arrives("::", "127.0.0.1", "127.0.0.77");
 }
 END_TEST
 
-START_TEST (foreign_v6_to_dual_stack) {
+START_TEST(foreign_v6_to_dual_stack)
+{
     foreign_arrives("::", "::1", "::1");
 }
 END_TEST
 
 /* The largest datagram UDP can carry is not cut. */
-START_TEST (foreign_of_full_size) {
+START_TEST(foreign_of_full_size)
+{
     static struct node node = {.keeps_foreign = true};
     static uint8_t data[65507];
     int fd = node_socket("127.0.0.1", 0);
@@ -111,7 +117,8 @@ static bool has_received_packets(const struct node *node, uint64_t count)
 }
 
 /* Empty datagrams count as foreign too, and many of them do not stop the socket. */
-START_TEST (foreign_flood_is_drained) {
+START_TEST(foreign_flood_is_drained)
+{
     static struct node node = {.keeps_foreign = true};
     int fd = node_socket("127.0.0.1", 0);
 
@@ -126,7 +133,8 @@ START_TEST (foreign_flood_is_drained) {
 END_TEST
 
 /* Without a handler a foreign datagram is dropped, counted, and a session goes on around it. */
-START_TEST (foreign_without_handler_is_counted) {
+START_TEST(foreign_without_handler_is_counted)
+{
     static struct node server;
     static struct node client;
     struct engine_socket_stats stats;
@@ -145,7 +153,8 @@ START_TEST (foreign_without_handler_is_counted) {
 END_TEST
 
 /* A connected wire whose peer's port is closed reports ECONNREFUSED with the peer's address. */
-START_TEST (refusal_of_a_connected_wire_is_reported) {
+START_TEST(refusal_of_a_connected_wire_is_reported)
+{
     static struct node node;
     struct rudp_address peer;
     struct sockaddr_storage storage;
@@ -170,7 +179,8 @@ START_TEST (refusal_of_a_connected_wire_is_reported) {
 END_TEST
 
 /* A packet that the kernel refuses is reported with its destination; others go on. */
-START_TEST (refused_packet_is_reported) {
+START_TEST(refused_packet_is_reported)
+{
     static struct node server;
     static struct node node;
 
@@ -188,7 +198,8 @@ START_TEST (refused_packet_is_reported) {
 END_TEST
 
 /* Addresses survive the way through sockaddr and back; what is none is refused. */
-START_TEST (addresses_convert) {
+START_TEST(addresses_convert)
+{
     static const char *const texts[] = {"127.0.0.1", "0.0.0.0", "::1", "fe80::1", "2001:db8::5"};
     struct sockaddr_storage storage = {.ss_family = AF_UNIX};
     struct rudp_address back;
@@ -215,7 +226,8 @@ START_TEST (addresses_convert) {
 END_TEST
 
 /* The zone of a link-local address is part of it; elsewhere it means nothing. */
-START_TEST (scope_counts_for_link_local_only) {
+START_TEST(scope_counts_for_link_local_only)
+{
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_scope_id = 3};
     struct rudp_address address;
 

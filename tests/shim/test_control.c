@@ -66,7 +66,8 @@ static void enable(int fd, int level, int option)
 
 /* IP_PKTINFO tells the address a datagram came to, on a socket bound to any; IP_RECVTTL and
  * IP_RECVTOS their fields. */
-START_TEST (ip_fields) {
+START_TEST(ip_fields)
+{
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct udp_address own;
     struct in_pktinfo info;
@@ -97,7 +98,8 @@ START_TEST (ip_fields) {
 END_TEST
 
 /* The same for IPv6, on a connected socket. */
-START_TEST (ipv6_fields) {
+START_TEST(ipv6_fields)
+{
     struct in6_pktinfo info;
     struct received received;
     int number;
@@ -119,7 +121,8 @@ START_TEST (ipv6_fields) {
 END_TEST
 
 /* Time stamps are of this moment, in the resolution asked for. */
-START_TEST (timestamps) {
+START_TEST(timestamps)
+{
     struct received received;
     struct timespec before;
     struct timespec stamp;
@@ -143,7 +146,8 @@ START_TEST (timestamps) {
 END_TEST
 
 /* A control buffer that is too small is filled as far as it goes, and said to be. */
-START_TEST (cut_control) {
+START_TEST(cut_control)
+{
     struct received received;
     int fds[2];
 
@@ -162,7 +166,8 @@ START_TEST (cut_control) {
 END_TEST
 
 /* Nothing was asked for: nothing is told. */
-START_TEST (no_control) {
+START_TEST(no_control)
+{
     struct received received;
     struct udp_address to;
     struct udp_address own;
@@ -201,7 +206,8 @@ static ssize_t send_with(int fd, const struct udp_address *to, int type, const v
 }
 
 /* IP_PKTINFO chooses the source of what is sent; a malformed one is refused. */
-START_TEST (source_choice) {
+START_TEST(source_choice)
+{
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(0x7f000002)};
     struct udp_address to;

@@ -17,7 +17,8 @@ static bool accepts(const char *variable)
 }
 
 /* Nothing set: the core's defaults. */
-START_TEST (defaults) {
+START_TEST(defaults)
+{
     struct rudp_config config;
 
     rudp_config_init(&config);
@@ -66,7 +67,8 @@ END_TEST
     X("RUDP_LOG=off", log_level, SHIM_LOG_OFF)
 
 /* Every variable sets its field. */
-START_TEST (good_values) {
+START_TEST(good_values)
+{
 #define X(assignment, field, value)                                                                \
     ck_assert_msg(accepts(assignment), "%s", error);                                               \
     ck_assert_msg(settings.field == (value), assignment);
@@ -78,7 +80,8 @@ START_TEST (good_values) {
 END_TEST
 
 /* Every variable refuses what it does not accept, and the line names the variable and the value. */
-START_TEST (bad_values) {
+START_TEST(bad_values)
+{
     static const char *const bad[] = {
         "RUDP_TAG=",
         "RUDP_TAG=nonsense",
@@ -122,7 +125,8 @@ START_TEST (bad_values) {
 END_TEST
 
 /* A variable that does not exist is refused with a list of those that do. */
-START_TEST (unknown_variable) {
+START_TEST(unknown_variable)
+{
     ck_assert(!accepts("RUDP_LINGERS=1s"));
     ck_assert(strstr(error, "RUDP_LINGERS=\"1s\"") != NULL);
     ck_assert(strstr(error, "RUDP_LINGER ") != NULL);
@@ -133,7 +137,8 @@ START_TEST (unknown_variable) {
 END_TEST
 
 /* The ceiling of the probe timeout cannot be below its floor. */
-START_TEST (crossed_bounds) {
+START_TEST(crossed_bounds)
+{
     const char *const environment[] = {"RUDP_RTO_MIN=2s", "RUDP_RTO_MAX=1s", NULL};
 
     ck_assert_uint_eq(shim_environment_parse(environment, &settings, error, sizeof error),
@@ -143,7 +148,8 @@ START_TEST (crossed_bounds) {
 END_TEST
 
 /* What a value contains cannot make the message longer than a line, or more than one. */
-START_TEST (hostile_value) {
+START_TEST(hostile_value)
+{
     char variable[3 * SHIM_ERROR_BYTES_MAX] = "RUDP_CC=\n\r\x1b[2J";
 
     memset(variable + strlen(variable), 'x', sizeof variable - strlen(variable) - 1);
@@ -156,7 +162,8 @@ START_TEST (hostile_value) {
 END_TEST
 
 /* docs/environment.md says what the parser does: the very rows, in the same order. */
-START_TEST (documentation) {
+START_TEST(documentation)
+{
 #define X(name, reader, field, accepted, standard, meaning)                                        \
     "| `RUDP_" #name "` | " accepted " | " standard " | " meaning " |\n"
     static const char table[] = SHIM_ENVIRONMENT_MAP(X);

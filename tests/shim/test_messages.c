@@ -30,19 +30,22 @@ static void echo(int family)
 }
 
 /* An unconnected server answers where a datagram came from, IPv4. */
-START_TEST (echo_v4) {
+START_TEST(echo_v4)
+{
     echo(AF_INET);
 }
 END_TEST
 
 /* The same over IPv6. */
-START_TEST (echo_v6) {
+START_TEST(echo_v6)
+{
     echo(AF_INET6);
 }
 END_TEST
 
 /* A dual-stack socket sees an IPv4 peer at its mapped address, and answers it. */
-START_TEST (echo_dual_stack) {
+START_TEST(echo_dual_stack)
+{
     struct sockaddr_in6 any = {.sin6_family = AF_INET6};
     struct sockaddr_in6 seen;
     struct udp_address client;
@@ -67,7 +70,8 @@ START_TEST (echo_dual_stack) {
 END_TEST
 
 /* send, write and writev on one connected socket arrive at recv, read and readv on the other. */
-START_TEST (connected_calls) {
+START_TEST(connected_calls)
+{
     char first[4];
     char second[8];
     int fds[2];
@@ -91,7 +95,8 @@ START_TEST (connected_calls) {
 END_TEST
 
 /* sendmsg gathers and recvmsg scatters one datagram, over more parts than fit a small array. */
-START_TEST (many_parts) {
+START_TEST(many_parts)
+{
     enum {
         PART_COUNT = 300,
         PART_BYTES = 7
@@ -138,7 +143,8 @@ static void fill_batch(struct mmsghdr *messages, struct iovec *parts, char (*tex
 }
 
 /* What sendmmsg sends, recvmmsg receives: as many as there are, with their lengths. */
-START_TEST (batches) {
+START_TEST(batches)
+{
     enum {
         COUNT = 5
     };
@@ -170,7 +176,8 @@ START_TEST (batches) {
 END_TEST
 
 /* MSG_WAITFORONE waits for the first datagram only. */
-START_TEST (batch_waits_for_one) {
+START_TEST(batch_waits_for_one)
+{
     enum {
         COUNT = 4
     };
@@ -188,7 +195,8 @@ START_TEST (batch_waits_for_one) {
 END_TEST
 
 /* Programs that make the system call by its number are served too. */
-START_TEST (batch_by_number) {
+START_TEST(batch_by_number)
+{
     enum {
         COUNT = 3
     };
@@ -211,7 +219,8 @@ START_TEST (batch_by_number) {
 END_TEST
 
 /* A datagram that was looked at is still there, with the same source. */
-START_TEST (peek_keeps) {
+START_TEST(peek_keeps)
+{
     char buffer[16];
     struct udp_address to;
     struct udp_address own;
@@ -232,7 +241,8 @@ START_TEST (peek_keeps) {
 END_TEST
 
 /* MSG_PEEK with MSG_TRUNC tells the length of a datagram that does not fit, even into nothing. */
-START_TEST (peek_tells_length) {
+START_TEST(peek_tells_length)
+{
     char buffer[4];
     int fds[2];
 
@@ -262,7 +272,8 @@ static void cut(int receiver)
 }
 
 /* A datagram larger than the buffer is cut, said to be, and its rest is gone: unconnected. */
-START_TEST (truncation) {
+START_TEST(truncation)
+{
     struct udp_address to;
     struct udp_address own;
     int receiver = udp_bound(AF_INET, &to);
@@ -276,7 +287,8 @@ START_TEST (truncation) {
 END_TEST
 
 /* The same on a connected socket. */
-START_TEST (truncation_connected) {
+START_TEST(truncation_connected)
+{
     int fds[2];
 
     udp_pair(AF_INET, fds);
@@ -288,7 +300,8 @@ START_TEST (truncation_connected) {
 END_TEST
 
 /* An empty datagram is a datagram: readable, with a source, before the next one. */
-START_TEST (empty_datagram) {
+START_TEST(empty_datagram)
+{
     char buffer[4];
     struct udp_address to;
     struct udp_address own;
@@ -308,7 +321,8 @@ START_TEST (empty_datagram) {
 END_TEST
 
 /* write of nothing sends an empty datagram, read of nothing takes none. */
-START_TEST (empty_write_and_read) {
+START_TEST(empty_write_and_read)
+{
     char buffer[4];
     int fds[2];
 
@@ -331,7 +345,8 @@ static int next_bytes(int fd)
 }
 
 /* FIONREAD tells the length of the next datagram alone. */
-START_TEST (fionread) {
+START_TEST(fionread)
+{
     struct udp_address to;
     struct udp_address own;
     int receiver = udp_bound(AF_INET, &to);
@@ -355,7 +370,8 @@ START_TEST (fionread) {
 END_TEST
 
 /* A source address that does not fit is cut, and its whole length told. */
-START_TEST (short_address) {
+START_TEST(short_address)
+{
     char buffer[8];
     struct udp_address to;
     struct udp_address own;
@@ -375,7 +391,8 @@ START_TEST (short_address) {
 END_TEST
 
 /* Every size up to the largest a datagram can have arrives unaltered. */
-START_TEST (every_size) {
+START_TEST(every_size)
+{
     static const size_t sizes[] = {0, 1, 79, 80, 81, 100, 1200, 1201, 9000, 65506, 65507};
     static uint8_t out[65507];
     static uint8_t in[65508];
@@ -396,7 +413,8 @@ START_TEST (every_size) {
 END_TEST
 
 /* One byte more is refused, and the socket goes on. */
-START_TEST (too_long) {
+START_TEST(too_long)
+{
     static uint8_t out[65508];
     struct udp_address to;
     struct udp_address own;
@@ -411,7 +429,8 @@ START_TEST (too_long) {
 END_TEST
 
 /* Destinations that the kernel refuses are refused alike. */
-START_TEST (refused_destinations) {
+START_TEST(refused_destinations)
+{
     struct udp_address to = udp_loopback(AF_INET, 9);
     struct udp_address to6 = udp_loopback(AF_INET6, 9);
     struct udp_address port0 = udp_loopback(AF_INET, 0);
@@ -431,7 +450,8 @@ START_TEST (refused_destinations) {
 END_TEST
 
 /* A datagram to the unspecified address goes to this machine. */
-START_TEST (unspecified_destination) {
+START_TEST(unspecified_destination)
+{
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct udp_address own;
     int receiver = udp_unbound(AF_INET);
@@ -446,7 +466,8 @@ START_TEST (unspecified_destination) {
 END_TEST
 
 /* A socket may send to itself, by name or connected, bound to one address or to any. */
-START_TEST (to_itself) {
+START_TEST(to_itself)
+{
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct udp_address own;
     int fd = udp_bound(AF_INET, &own);

@@ -58,7 +58,8 @@ static void check_talk(int first, const struct udp_address *first_address, int s
  */
 
 /* A program that closes every number it did not open closes nothing that its sockets need. */
-START_TEST (close_loop) {
+START_TEST(close_loop)
+{
     struct udp_address own;
     struct udp_address other;
     struct rlimit limit;
@@ -74,7 +75,8 @@ START_TEST (close_loop) {
 END_TEST
 
 /* The same by close_range and closefrom. */
-START_TEST (close_many) {
+START_TEST(close_many)
+{
     struct udp_address own;
     struct udp_address other;
     int fd = udp_bound(AF_INET, &own);
@@ -93,7 +95,8 @@ START_TEST (close_many) {
 END_TEST
 
 /* Copies over the numbers that the sockets need are refused. */
-START_TEST (copy_over_private) {
+START_TEST(copy_over_private)
+{
     struct udp_address own;
     struct udp_address other;
     struct rlimit limit;
@@ -112,7 +115,8 @@ START_TEST (copy_over_private) {
 END_TEST
 
 /* Opening and closing sockets, used and unused, leaves no descriptor behind. */
-START_TEST (no_leak) {
+START_TEST(no_leak)
+{
     struct udp_address own;
     struct udp_address other;
     int fd = udp_bound(AF_INET, &own);
@@ -150,7 +154,8 @@ static void send_from_handler(int signal_number)
 }
 
 /* A handler that sends on the socket its program is sending on does not hang it. */
-START_TEST (send_in_handler) {
+START_TEST(send_in_handler)
+{
     struct sigaction action = {.sa_handler = send_from_handler, .sa_flags = SA_RESTART};
     struct itimerval often = {.it_value = {.tv_usec = 500}, .it_interval = {.tv_usec = 500}};
     struct itimerval never = {.it_value = {.tv_usec = 0}};
@@ -186,7 +191,8 @@ static void *receive_forever(void *argument)
 }
 
 /* A thread cancelled while it receives leaves the socket usable, and its port free once closed. */
-START_TEST (cancelled) {
+START_TEST(cancelled)
+{
     struct udp_address own;
     struct udp_address other;
     pthread_t thread;
@@ -209,7 +215,8 @@ END_TEST
  */
 
 /* A child sends on its parent's socket, and the parent goes on with it. */
-START_TEST (child_sends) {
+START_TEST(child_sends)
+{
     struct udp_address own;
     struct udp_address to;
     int receiver = udp_bound(AF_INET, &to);
@@ -231,7 +238,8 @@ START_TEST (child_sends) {
 END_TEST
 
 /* A child receives on its parent's socket, with the sources, and answers. */
-START_TEST (child_answers) {
+START_TEST(child_answers)
+{
     struct udp_address own;
     struct udp_address to;
     struct udp_address seen;
@@ -251,7 +259,8 @@ START_TEST (child_answers) {
 END_TEST
 
 /* A socket that the parent closed works on in its child. */
-START_TEST (child_keeps) {
+START_TEST(child_keeps)
+{
     struct udp_address own;
     struct udp_address to;
     int ends[2];
@@ -279,7 +288,8 @@ START_TEST (child_keeps) {
 END_TEST
 
 /* A child that outlives the process that served its socket is told, not left in silence. */
-START_TEST (served_no_more) {
+START_TEST(served_no_more)
+{
     struct udp_address to;
     struct udp_address own;
     int gone[2];
@@ -311,7 +321,8 @@ START_TEST (served_no_more) {
 END_TEST
 
 /* A child that closes its copy takes nothing from its parent; its own new sockets work. */
-START_TEST (child_of_its_own) {
+START_TEST(child_of_its_own)
+{
     struct udp_address own;
     struct udp_address to;
     struct udp_address child_own;
@@ -339,7 +350,8 @@ START_TEST (child_of_its_own) {
 END_TEST
 
 /* system, popen and their like run other programs and change nothing here. */
-START_TEST (other_programs) {
+START_TEST(other_programs)
+{
     char line[16] = "";
     struct udp_address own;
     struct udp_address other;
@@ -359,7 +371,8 @@ START_TEST (other_programs) {
 END_TEST
 
 /* A vfork child moves and closes descriptors as spawning programs do: the parent's stay. */
-START_TEST (vfork_child) {
+START_TEST(vfork_child)
+{
     struct udp_address own;
     struct udp_address other;
     int fd = udp_bound(AF_INET, &own);
@@ -395,7 +408,8 @@ static void leave(int way)
 }
 
 /* A program that ends right after its last send has sent everything, however it ends. */
-START_TEST (sends_before_exit) {
+START_TEST(sends_before_exit)
+{
     struct udp_address to;
     struct udp_address own;
     int receiver = udp_bound(AF_INET, &to);
@@ -413,7 +427,8 @@ START_TEST (sends_before_exit) {
 END_TEST
 
 /* So has a socket that is closed right after its last send. */
-START_TEST (sends_before_close) {
+START_TEST(sends_before_close)
+{
     struct udp_address to;
     struct udp_address own;
     int receiver = udp_bound(AF_INET, &to);

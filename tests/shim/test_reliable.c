@@ -67,7 +67,8 @@ static int fill(int fd, const struct udp_address *to)
 
 /* A peer that does not read stops the sender: EAGAIN, no POLLOUT. When it reads, POLLOUT comes
  * back, and all that was accepted arrives once and in order. */
-START_TEST (back_pressure) {
+START_TEST(back_pressure)
+{
     struct udp_address to;
     struct udp_address own;
     int receiver = udp_bound(AF_INET, &to);
@@ -86,7 +87,8 @@ START_TEST (back_pressure) {
 END_TEST
 
 /* A full peer delays nobody who sends to another. */
-START_TEST (others_go_on) {
+START_TEST(others_go_on)
+{
     struct udp_address full;
     struct udp_address other;
     struct udp_address own;
@@ -121,7 +123,8 @@ static void *send_stream(void *argument)
 }
 
 /* A blocking sender waits for its peer and goes on by itself. */
-START_TEST (blocking_sender) {
+START_TEST(blocking_sender)
+{
     struct udp_address own;
     struct stream stream = {.count = 20000};
     pthread_t thread;
@@ -138,7 +141,8 @@ START_TEST (blocking_sender) {
 END_TEST
 
 /* SO_SNDTIMEO bounds the wait of a blocking sender. */
-START_TEST (send_timeout) {
+START_TEST(send_timeout)
+{
     struct timeval timeout = {.tv_usec = 100000};
     struct udp_address to;
     struct udp_address own;
@@ -177,7 +181,8 @@ static int64_t now_ms(void)
 }
 
 /* A connected socket whose peer is not there: readable after the connect timeout, refused once. */
-START_TEST (refused_once) {
+START_TEST(refused_once)
+{
     struct udp_address nobody = deserted();
     int fd = udp_connected(&nobody);
     int64_t begin_ms = now_ms();
@@ -193,7 +198,8 @@ START_TEST (refused_once) {
 END_TEST
 
 /* A receive that waits is woken by the error. */
-START_TEST (error_wakes) {
+START_TEST(error_wakes)
+{
     struct udp_address nobody = deserted();
     int fd = udp_connected(&nobody);
     char byte;
@@ -204,7 +210,8 @@ START_TEST (error_wakes) {
 END_TEST
 
 /* The next send reports it as well, and then not the next receive. */
-START_TEST (refused_by_send) {
+START_TEST(refused_by_send)
+{
     struct udp_address nobody = deserted();
     int fd = udp_connected(&nobody);
     char byte;
@@ -218,7 +225,8 @@ START_TEST (refused_by_send) {
 END_TEST
 
 /* SO_ERROR reports it, once. */
-START_TEST (refused_by_option) {
+START_TEST(refused_by_option)
+{
     struct udp_address nobody = deserted();
     int fd = udp_connected(&nobody);
     int error = 0;
@@ -234,7 +242,8 @@ START_TEST (refused_by_option) {
 END_TEST
 
 /* A look with MSG_PEEK takes the error too, and what comes after it is not lost. */
-START_TEST (error_by_peek) {
+START_TEST(error_by_peek)
+{
     struct udp_address nobody = deserted();
     struct udp_address own;
     struct udp_address other;
@@ -251,7 +260,8 @@ START_TEST (error_by_peek) {
 END_TEST
 
 /* An unconnected socket that lost something to one peer still talks to others. */
-START_TEST (others_without_error) {
+START_TEST(others_without_error)
+{
     struct udp_address nobody = deserted();
     struct udp_address own;
     struct udp_address other;
@@ -303,7 +313,8 @@ static void raw_expect(int fd, const char *text)
 }
 
 /* A peer that no rule tags gets and sends plain datagrams, connected or not. */
-START_TEST (untagged_peer) {
+START_TEST(untagged_peer)
+{
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct udp_address peer;
     struct udp_address seen;
@@ -329,7 +340,8 @@ START_TEST (untagged_peer) {
 END_TEST
 
 /* An untagged peer that is not there refuses at once, as on plain UDP. */
-START_TEST (untagged_refusal) {
+START_TEST(untagged_refusal)
+{
     struct udp_address peer;
     int peer_fd = raw_bound(0x7f000009, &peer);
     int fd = udp_unbound(AF_INET);
@@ -346,7 +358,8 @@ START_TEST (untagged_refusal) {
 END_TEST
 
 /* A plain datagram from a tagged peer reaches the program only if the setting says so. */
-START_TEST (plain_from_tagged) {
+START_TEST(plain_from_tagged)
+{
     struct udp_address stranger;
     struct udp_address untagged;
     struct udp_address own;
@@ -370,7 +383,8 @@ END_TEST
  */
 
 /* stdio on a connected socket: libc's own calls, which no preloaded library sees. */
-START_TEST (stdio) {
+START_TEST(stdio)
+{
     char line[32];
     int fds[2];
 
@@ -431,7 +445,8 @@ static void *receive_share(void *argument)
 }
 
 /* Threads that send and receive on the same sockets lose nothing and double nothing. */
-START_TEST (threads) {
+START_TEST(threads)
+{
     static struct crowd crowd;
     struct udp_address own;
     pthread_t ids[SENDER_COUNT + RECEIVER_COUNT];

@@ -41,7 +41,8 @@ static bool tags(const char *rules_text, const char *ip, uint16_t port)
 }
 
 /* Without rules every unicast peer is tagged. */
-START_TEST (default_tags_unicast) {
+START_TEST(default_tags_unicast)
+{
     ck_assert(tags(NULL, "192.0.2.1", 5000));
     ck_assert(tags(NULL, "127.0.0.1", 5000));
     ck_assert(tags(NULL, "2001:db8::1", 5000));
@@ -50,7 +51,8 @@ START_TEST (default_tags_unicast) {
 END_TEST
 
 /* Without rules broadcast, multicast and the plain services are not, at either end. */
-START_TEST (default_spares) {
+START_TEST(default_spares)
+{
     static const uint16_t ports[] = {53, 67, 68, 123, 546, 547, 853, 5353};
 
     ck_assert(!tags(NULL, "255.255.255.255", 5000));
@@ -65,7 +67,8 @@ START_TEST (default_spares) {
 END_TEST
 
 /* A plain service is tagged by a rule that names its port only. */
-START_TEST (services_by_name) {
+START_TEST(services_by_name)
+{
     ck_assert(!tags("*", "192.0.2.1", 53));
     ck_assert(!tags("192.0.2.1", "192.0.2.1", 53));
     ck_assert(tags("*:53", "192.0.2.1", 53));
@@ -74,7 +77,8 @@ START_TEST (services_by_name) {
 END_TEST
 
 /* No rule makes a group reliable. */
-START_TEST (groups_never) {
+START_TEST(groups_never)
+{
     ck_assert(!tags("*", "224.0.0.251", 5000));
     ck_assert(!tags("*:5000", "255.255.255.255", 5000));
     ck_assert(!parses("224.0.0.0/4"));
@@ -85,14 +89,16 @@ START_TEST (groups_never) {
 END_TEST
 
 /* With rules, what none matches stays plain. */
-START_TEST (unmatched_is_plain) {
+START_TEST(unmatched_is_plain)
+{
     ck_assert(tags("192.0.2.1", "192.0.2.1", 5000));
     ck_assert(!tags("192.0.2.1", "192.0.2.2", 5000));
 }
 END_TEST
 
 /* The first rule that matches decides. */
-START_TEST (first_match) {
+START_TEST(first_match)
+{
     ck_assert(!tags("!192.0.2.1,*", "192.0.2.1", 5000));
     ck_assert(tags("!192.0.2.1,*", "192.0.2.2", 5000));
     ck_assert(tags("*,!192.0.2.1", "192.0.2.1", 5000));
@@ -100,7 +106,8 @@ START_TEST (first_match) {
 END_TEST
 
 /* Prefixes select by their leading bits, at any length. */
-START_TEST (prefixes) {
+START_TEST(prefixes)
+{
     ck_assert(tags("10.0.0.0/8", "10.255.0.1", 5000));
     ck_assert(!tags("peer:10.0.0.0/8", "11.0.0.1", 5000));
     ck_assert(tags("peer:192.0.2.128/25", "192.0.2.129", 5000));
@@ -114,7 +121,8 @@ START_TEST (prefixes) {
 END_TEST
 
 /* Ports: one, a range, its ends included. */
-START_TEST (ports) {
+START_TEST(ports)
+{
     ck_assert(tags("peer:*:5000", "192.0.2.1", 5000));
     ck_assert(!tags("peer:*:5000", "192.0.2.1", 5001));
     ck_assert(tags("peer:*:5000-5002", "192.0.2.1", 5002));
@@ -123,7 +131,8 @@ START_TEST (ports) {
 END_TEST
 
 /* bind: looks at the local end, peer: at the remote one, neither at both. */
-START_TEST (sides) {
+START_TEST(sides)
+{
     ck_assert(tags_from("bind:*:4000", 4000, "192.0.2.1", 5000));
     ck_assert(!tags_from("bind:*:4000", 5000, "192.0.2.1", 4000));
     ck_assert(tags_from("peer:*:4000", 5000, "192.0.2.1", 4000));
@@ -135,7 +144,8 @@ START_TEST (sides) {
 END_TEST
 
 /* Addresses of IPv6 in every notation. */
-START_TEST (ipv6_notation) {
+START_TEST(ipv6_notation)
+{
     ck_assert(tags("peer:[::1]:7", "::1", 7));
     ck_assert(tags("peer:[2001:db8:0:1:2:3:4:5]", "2001:db8:0:1:2:3:4:5", 7));
     ck_assert(tags("peer:[2001:DB8:0:1::]/64", "2001:db8:0:1:ffff::9", 7));
@@ -152,7 +162,8 @@ START_TEST (ipv6_notation) {
 END_TEST
 
 /* What is not a rule is refused whole. */
-START_TEST (malformed) {
+START_TEST(malformed)
+{
     static const char *const texts[] = {
         "",
         ",",
@@ -185,7 +196,8 @@ START_TEST (malformed) {
 END_TEST
 
 /* As many rules as there is room for, and not one more. */
-START_TEST (rule_count) {
+START_TEST(rule_count)
+{
     char text[2 * SHIM_RULE_COUNT_MAX + 2] = "";
 
     for (size_t i = 0; i < SHIM_RULE_COUNT_MAX; i++)

@@ -36,7 +36,8 @@ static struct timeval ms(long milliseconds)
 }
 
 /* A socket looks like a UDP socket, not like what carries it. */
-START_TEST (kind) {
+START_TEST(kind)
+{
     int fd = udp_unbound(AF_INET);
     int fd6 = udp_unbound(AF_INET6);
 
@@ -52,7 +53,8 @@ START_TEST (kind) {
 END_TEST
 
 /* Descriptors get the lowest free numbers, as without the shim. */
-START_TEST (numbers) {
+START_TEST(numbers)
+{
     int lowest = open("/dev/null", O_RDONLY);
 
     ck_assert_int_ge(lowest, 0);
@@ -64,7 +66,8 @@ START_TEST (numbers) {
 END_TEST
 
 /* SOCK_NONBLOCK and SOCK_CLOEXEC hold, and only when asked for. */
-START_TEST (flags) {
+START_TEST(flags)
+{
     int plain = udp_unbound(AF_INET);
     int both = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
 
@@ -76,7 +79,8 @@ START_TEST (flags) {
 END_TEST
 
 /* Options of the IP level and buffers read back as the kernel has it. */
-START_TEST (options) {
+START_TEST(options)
+{
     int fd = udp_unbound(AF_INET);
     struct udp_address own;
     int bound = udp_bound(AF_INET, &own);
@@ -102,7 +106,8 @@ START_TEST (options) {
 END_TEST
 
 /* SO_TIMESTAMP and SO_TIMESTAMPNS exclude each other. */
-START_TEST (timestamp_options) {
+START_TEST(timestamp_options)
+{
     int fd = udp_unbound(AF_INET);
 
     set_int_option(fd, SOL_SOCKET, SO_TIMESTAMP, 1);
@@ -117,7 +122,8 @@ END_TEST
  */
 
 /* A socket has no address, then the one its first send gave it; binding twice is refused. */
-START_TEST (automatic_address) {
+START_TEST(automatic_address)
+{
     struct udp_address to;
     int receiver = udp_bound(AF_INET, &to);
     int fd = udp_unbound(AF_INET);
@@ -140,7 +146,8 @@ START_TEST (automatic_address) {
 END_TEST
 
 /* An address in use is refused. */
-START_TEST (address_in_use) {
+START_TEST(address_in_use)
+{
     struct udp_address taken;
     int holder = udp_bound(AF_INET, &taken);
     int fd = udp_unbound(AF_INET);
@@ -152,7 +159,8 @@ START_TEST (address_in_use) {
 END_TEST
 
 /* A connected socket hears its peer alone, keeps what came before, and can be turned to another. */
-START_TEST (connect_selects) {
+START_TEST(connect_selects)
+{
     struct udp_address own;
     struct udp_address first;
     struct udp_address second;
@@ -175,7 +183,8 @@ START_TEST (connect_selects) {
 END_TEST
 
 /* Datagrams of the old peer keep their source when the socket is turned to a new one. */
-START_TEST (reconnect_keeps_sources) {
+START_TEST(reconnect_keeps_sources)
+{
     struct udp_address own;
     struct udp_address first;
     struct udp_address second;
@@ -204,7 +213,8 @@ START_TEST (reconnect_keeps_sources) {
 END_TEST
 
 /* AF_UNSPEC dissolves a connection; a port that was bound by its number stays. */
-START_TEST (disconnect) {
+START_TEST(disconnect)
+{
     struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
     struct udp_address peer;
     struct udp_address other;
@@ -230,7 +240,8 @@ END_TEST
  */
 
 /* poll, select and level-triggered epoll say readable exactly while a datagram waits. */
-START_TEST (level_readiness) {
+START_TEST(level_readiness)
+{
     struct udp_address own;
     struct udp_address from;
     int fd = udp_bound(AF_INET, &own);
@@ -257,7 +268,8 @@ START_TEST (level_readiness) {
 END_TEST
 
 /* Edge-triggered epoll reports once per arrival. */
-START_TEST (edge_readiness) {
+START_TEST(edge_readiness)
+{
     struct udp_address own;
     struct udp_address from;
     int fd = udp_bound(AF_INET, &own);
@@ -277,7 +289,8 @@ START_TEST (edge_readiness) {
 END_TEST
 
 /* Nothing to read: at once with O_NONBLOCK or MSG_DONTWAIT, after the time with SO_RCVTIMEO. */
-START_TEST (nothing_to_read) {
+START_TEST(nothing_to_read)
+{
     struct udp_address own;
     struct timeval timeout = ms(100); /* whole ticks of any kernel: it reads back as it is */
     struct timeval seen;
@@ -312,7 +325,8 @@ static void ignore_signal(int signal_number)
 }
 
 /* A signal interrupts a waiting receive. */
-START_TEST (interrupted) {
+START_TEST(interrupted)
+{
     struct sigaction action = {.sa_handler = ignore_signal};
     struct itimerval soon = {.it_value = {.tv_usec = 20000}, .it_interval = {.tv_usec = 20000}};
     struct udp_address own;
@@ -329,7 +343,8 @@ END_TEST
  */
 
 /* A copy is the same socket; it lives on when the other is closed. */
-START_TEST (copies_share) {
+START_TEST(copies_share)
+{
     struct udp_address own;
     struct udp_address from;
     int fd = udp_bound(AF_INET, &own);
@@ -352,7 +367,8 @@ START_TEST (copies_share) {
 END_TEST
 
 /* A copy over a socket closes it: its port is free. */
-START_TEST (copy_over) {
+START_TEST(copy_over)
+{
     struct udp_address old;
     struct udp_address kept;
     struct udp_address from;
@@ -369,7 +385,8 @@ START_TEST (copy_over) {
 END_TEST
 
 /* A closed socket's number can be anything afterwards. */
-START_TEST (number_reused) {
+START_TEST(number_reused)
+{
     struct udp_address own;
     int ends[2];
     char byte = 0;
@@ -385,7 +402,8 @@ START_TEST (number_reused) {
 END_TEST
 
 /* A port that was talked over can be bound again at once, by a socket that hears and answers. */
-START_TEST (rebind_at_once) {
+START_TEST(rebind_at_once)
+{
     struct udp_address server;
     struct udp_address client;
     struct udp_address from;
@@ -406,7 +424,8 @@ START_TEST (rebind_at_once) {
 END_TEST
 
 /* After SHUT_WR sending is EPIPE without a signal, receiving goes on. */
-START_TEST (shut_write) {
+START_TEST(shut_write)
+{
     int fds[2];
 
     udp_pair(AF_INET, fds);
@@ -419,7 +438,8 @@ END_TEST
 
 /* After SHUT_RD a waiting receive returns nothing; an unconnected socket says it is not connected.
  */
-START_TEST (shut_read) {
+START_TEST(shut_read)
+{
     char byte;
     int fds[2];
     int unconnected = udp_unbound(AF_INET);
@@ -432,7 +452,8 @@ START_TEST (shut_read) {
 END_TEST
 
 /* A group's datagrams reach its members. */
-START_TEST (multicast) {
+START_TEST(multicast)
+{
     struct sockaddr_in group = {.sin_family = AF_INET};
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct ip_mreq membership;

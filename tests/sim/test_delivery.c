@@ -3,7 +3,8 @@
 #define KIB ((size_t)1024)
 
 /* A lone small message is read one latency after it was sent: nothing waits for company. */
-START_TEST (lone_message_leaves_at_once) {
+START_TEST(lone_message_leaves_at_once)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
 
@@ -15,7 +16,8 @@ START_TEST (lone_message_leaves_at_once) {
 END_TEST
 
 /* A thousand messages of ten bytes, handed over together, need as many packets as their bytes. */
-START_TEST (many_messages_share_a_packet) {
+START_TEST(many_messages_share_a_packet)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
     uint64_t packet_count = sim_stats(session).sent_packet_count;
@@ -29,7 +31,8 @@ START_TEST (many_messages_share_a_packet) {
 END_TEST
 
 /* Every size arrives as it was sent, boundaries included: none, around a packet, the largest. */
-START_TEST (sizes_keep_their_boundaries) {
+START_TEST(sizes_keep_their_boundaries)
+{
     static const size_t sizes[] = {0, 1, 0, 100, 63, 64, 1200, 1201, 9000, 16383, 16384, 65507};
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
@@ -65,13 +68,15 @@ static uint32_t read_around_gap(enum rudp_order order)
 }
 
 /* Ordered delivery waits for what was lost. */
-START_TEST (ordered_waits_for_the_gap) {
+START_TEST(ordered_waits_for_the_gap)
+{
     ck_assert_uint_eq(read_around_gap(RUDP_ORDERED), 0);
 }
 END_TEST
 
 /* Unordered delivery does not. */
-START_TEST (unordered_delivers_around_the_gap) {
+START_TEST(unordered_delivers_around_the_gap)
+{
     ck_assert_uint_eq(read_around_gap(RUDP_UNORDERED), 2);
 }
 END_TEST
@@ -93,7 +98,8 @@ static uint32_t fill(struct sim_session *session, size_t bytes)
 
 /* A reader that reads nothing holds no more than its buffer, and the sender is told FULL; when it
  * reads again the sender becomes writable and everything arrives. */
-START_TEST (closed_window_reopens) {
+START_TEST(closed_window_reopens)
+{
     struct rudp_config config = default_config();
 
     config.send_buffer_bytes = 256 * KIB;
@@ -116,7 +122,8 @@ START_TEST (closed_window_reopens) {
 END_TEST
 
 /* The news of an open window may get lost: the sender learns of it all the same. */
-START_TEST (lost_credit_is_repeated) {
+START_TEST(lost_credit_is_repeated)
+{
     struct rudp_config config = default_config();
 
     config.receive_buffer_bytes = 128 * KIB;
@@ -134,7 +141,8 @@ START_TEST (lost_credit_is_repeated) {
 END_TEST
 
 /* A peer that does not read fills its own session only: another one at the same socket goes on. */
-START_TEST (back_pressure_is_per_session) {
+START_TEST(back_pressure_is_per_session)
+{
     enum {
         OTHER = 2
     };
@@ -157,7 +165,8 @@ START_TEST (back_pressure_is_per_session) {
 END_TEST
 
 /* A message longer than any datagram is refused, and nothing of it is kept. */
-START_TEST (too_long_message_is_refused) {
+START_TEST(too_long_message_is_refused)
+{
     static uint8_t data[RUDP_MESSAGE_BYTES_MAX + 1];
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
@@ -173,7 +182,8 @@ END_TEST
 
 /* When memory is short the sender is told, becomes writable when there is some, and nothing that
  * was accepted is lost. */
-START_TEST (short_memory_is_back_pressure) {
+START_TEST(short_memory_is_back_pressure)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_app app = {.message_count = 100, .bytes_min = 20000, .bytes_max = 20000};
 
@@ -188,7 +198,8 @@ START_TEST (short_memory_is_back_pressure) {
 END_TEST
 
 /* An established session that fell idle, and had carried a megabyte each way, is small. */
-START_TEST (idle_session_is_small) {
+START_TEST(idle_session_is_small)
+{
     enum {
         NODE_COUNT = 33
     };
@@ -219,7 +230,8 @@ START_TEST (idle_session_is_small) {
 END_TEST
 
 /* An idle session costs no packets between keepalives, and one for each. */
-START_TEST (keepalive_is_the_only_idle_traffic) {
+START_TEST(keepalive_is_the_only_idle_traffic)
+{
     struct rudp_config config = default_config();
 
     struct rudp_config server_config = config;
@@ -242,7 +254,8 @@ START_TEST (keepalive_is_the_only_idle_traffic) {
 END_TEST
 
 /* Nothing heard for the idle timeout ends the session, not earlier. */
-START_TEST (silence_ends_at_idle_timeout) {
+START_TEST(silence_ends_at_idle_timeout)
+{
     struct rudp_config config = default_config();
 
     config.keepalive_us = 0;
@@ -262,7 +275,8 @@ START_TEST (silence_ends_at_idle_timeout) {
 END_TEST
 
 /* A reader that offers too little room is told how much the message needs, and gets it then. */
-START_TEST (short_buffer_leaves_the_message) {
+START_TEST(short_buffer_leaves_the_message)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
     uint8_t buffer[100];

@@ -35,7 +35,8 @@ static void watch(struct sim *sim, uint32_t node, struct capture *capture)
 }
 
 /* A message sent together with the open is read when the hello arrives: no extra round trip. */
-START_TEST (hello_carries_first_message) {
+START_TEST(hello_carries_first_message)
+{
     struct sim *sim = create_pair(NULL);
 
     sim_node_enter(&sim->nodes[SIM_CLIENT]);
@@ -50,7 +51,8 @@ START_TEST (hello_carries_first_message) {
 END_TEST
 
 /* What the acceptor sends at once comes with its answer to the hello. */
-START_TEST (hello_ack_carries_answer) {
+START_TEST(hello_ack_carries_answer)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->nodes[SIM_SERVER].accept_app =
@@ -64,7 +66,8 @@ START_TEST (hello_ack_carries_answer) {
 END_TEST
 
 /* A lost hello is sent again when the initial probe timeout passes, and not earlier. */
-START_TEST (lost_hello_is_resent_at_initial_timeout) {
+START_TEST(lost_hello_is_resent_at_initial_timeout)
+{
     struct sim *sim = create_pair(NULL);
     uint64_t timeout_us = sim->nodes[SIM_CLIENT].config.rto_initial_us;
 
@@ -79,7 +82,8 @@ START_TEST (lost_hello_is_resent_at_initial_timeout) {
 END_TEST
 
 /* A repeated hello, whose answer was lost, makes no second session. */
-START_TEST (repeated_hello_is_the_same_session) {
+START_TEST(repeated_hello_is_the_same_session)
+{
     struct sim *sim = create_pair(NULL);
 
     sim_drop_next(sim, SIM_SERVER, SIM_CLIENT, 3);
@@ -93,7 +97,8 @@ END_TEST
 
 /* With nobody there the session ends when the connect timeout passes, and says what was not sent.
  */
-START_TEST (connect_timeout_reports_undelivered) {
+START_TEST(connect_timeout_reports_undelivered)
+{
     struct sim *sim = create_pair(NULL);
     uint64_t timeout_us = sim->nodes[SIM_CLIENT].config.connect_timeout_us;
 
@@ -112,7 +117,8 @@ START_TEST (connect_timeout_reports_undelivered) {
 END_TEST
 
 /* Two hellos that cross make one session: each side has the one it opened. */
-START_TEST (simultaneous_open_is_one_session) {
+START_TEST(simultaneous_open_is_one_session)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *client = sim_open(sim, SIM_CLIENT, SIM_SERVER, NULL);
     struct sim_session *server = sim_open(sim, SIM_SERVER, SIM_CLIENT, NULL);
@@ -130,7 +136,8 @@ START_TEST (simultaneous_open_is_one_session) {
 END_TEST
 
 /* An endpoint that accepts no sessions counts a hello and does not answer it. */
-START_TEST (refused_hello_is_counted) {
+START_TEST(refused_hello_is_counted)
+{
     struct rudp_config config = default_config();
 
     config.accepts_sessions = false;
@@ -147,7 +154,8 @@ START_TEST (refused_hello_is_counted) {
 END_TEST
 
 /* More callers than half-open sessions are allowed all get through, by cookie. */
-START_TEST (cookies_let_a_crowd_in) {
+START_TEST(cookies_let_a_crowd_in)
+{
     enum {
         NODE_COUNT = 21,
         HALF_OPEN_MAX = 4
@@ -171,7 +179,8 @@ START_TEST (cookies_let_a_crowd_in) {
 END_TEST
 
 /* A flood of hellos from made-up addresses keeps no more state than the half-open limit. */
-START_TEST (hello_flood_keeps_bounded_state) {
+START_TEST(hello_flood_keeps_bounded_state)
+{
     enum {
         FLOOD_COUNT = 2000,
         HALF_OPEN_MAX = 4
@@ -201,7 +210,8 @@ END_TEST
 
 /* To an address that is not proven the acceptor sends at most three times what came from there,
  * however much its program has to say. */
-START_TEST (unproven_address_gets_three_times) {
+START_TEST(unproven_address_gets_three_times)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_node *server = &sim->nodes[SIM_SERVER];
     struct rudp_address source = sim_stranger(1);
@@ -220,7 +230,8 @@ START_TEST (unproven_address_gets_three_times) {
 END_TEST
 
 /* A hello of a version that is not spoken here is answered with those that are. */
-START_TEST (unknown_version_is_answered_by_list) {
+START_TEST(unknown_version_is_answered_by_list)
+{
     struct sim *sim = create_pair(NULL);
     struct rudp_address source = sim_stranger(1);
     uint8_t packet[RUDP_PACKET_BYTES_BASE];
@@ -254,7 +265,8 @@ static void offer_version(struct sim *sim, const struct capture *capture, uint32
 }
 
 /* An opener whose peer speaks no version of ours gives up at once. */
-START_TEST (no_common_version_ends_the_session) {
+START_TEST(no_common_version_ends_the_session)
+{
     struct sim *sim = create_pair(NULL);
     struct capture capture;
 
@@ -271,7 +283,8 @@ START_TEST (no_common_version_ends_the_session) {
 END_TEST
 
 /* A refused version that comes after the peer answered is forged, or late: it changes nothing. */
-START_TEST (version_is_ignored_once_answered) {
+START_TEST(version_is_ignored_once_answered)
+{
     struct sim *sim = create_pair(NULL);
     struct capture capture;
 
@@ -289,7 +302,8 @@ START_TEST (version_is_ignored_once_answered) {
 END_TEST
 
 /* A damaged hello is counted as damaged and nothing else happens. */
-START_TEST (damaged_hello_is_counted) {
+START_TEST(damaged_hello_is_counted)
+{
     struct sim *sim = create_pair(NULL);
 
     sim_link(sim, SIM_CLIENT, SIM_SERVER)->options.corrupt_ppm = SIM_PPM;
@@ -306,7 +320,8 @@ END_TEST
 
 /* A session that the acceptor's program gives up before its first answer arrives ends at the
  * opener too, and its messages are not delivered again. */
-START_TEST (abort_before_the_answer_reaches_the_opener) {
+START_TEST(abort_before_the_answer_reaches_the_opener)
+{
     struct sim *sim = create_pair(NULL);
 
     sim->reasons_allowed = 1u << RUDP_CLOSE_REASON_ABORTED | 1u << RUDP_CLOSE_REASON_PEER_ABORTED;

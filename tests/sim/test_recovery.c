@@ -38,7 +38,8 @@ static void set_filter(struct sim *sim, struct filter *filter)
 }
 
 /* A lost packet is resent when its probe timeout passes, and not earlier. */
-START_TEST (loss_resends_at_probe_timeout) {
+START_TEST(loss_resends_at_probe_timeout)
+{
     struct rudp_config config = default_config();
 
     config.rto_min_us = 300 * RUDP_US_PER_MS; /* above what this path needs: the timeout is this */
@@ -57,7 +58,8 @@ END_TEST
 
 /* The round trip that the session measures is the path's, without the time an acknowledgement was
  * held back. */
-START_TEST (measured_round_trip_is_the_path) {
+START_TEST(measured_round_trip_is_the_path)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
 
@@ -73,7 +75,8 @@ END_TEST
 
 /* A packet lost in the middle of others is repaired by the acknowledgements of the later ones: no
  * probe timeout is waited for. */
-START_TEST (gap_is_repaired_without_timeout) {
+START_TEST(gap_is_repaired_without_timeout)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
 
@@ -87,7 +90,8 @@ START_TEST (gap_is_repaired_without_timeout) {
 END_TEST
 
 /* When every second packet of a window is lost, ranges say which: exactly those are sent again. */
-START_TEST (ranges_repair_every_gap_and_nothing_else) {
+START_TEST(ranges_repair_every_gap_and_nothing_else)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
     struct filter filter = {.stop_count = 40, .every_count = 2, .fate = SIM_DROP};
@@ -104,7 +108,8 @@ START_TEST (ranges_repair_every_gap_and_nothing_else) {
 END_TEST
 
 /* Packets that were only late are recognised as such, and the window they cost is given back. */
-START_TEST (spurious_loss_is_undone) {
+START_TEST(spurious_loss_is_undone)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
     struct filter filter = {.stop_count = 2, .every_count = 1, .fate = SIM_HOLD};
@@ -127,7 +132,8 @@ START_TEST (spurious_loss_is_undone) {
 END_TEST
 
 /* On a path that reorders, the patience adapts: later traffic loses less by mistake. */
-START_TEST (time_threshold_adapts_to_reordering) {
+START_TEST(time_threshold_adapts_to_reordering)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
     struct sim_link_options *link = &sim_link(sim, SIM_CLIENT, SIM_SERVER)->options;
@@ -166,7 +172,8 @@ static enum sim_fate keep_packet(void *context, struct sim *sim, const struct si
 }
 
 /* A copy of a packet that comes 8,192 packets late is dropped as a duplicate. */
-START_TEST (duplicate_is_known_after_8192_packets) {
+START_TEST(duplicate_is_known_after_8192_packets)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
     struct keeper keeper = {.bytes = 0};
@@ -198,7 +205,8 @@ START_TEST (duplicate_is_known_after_8192_packets) {
 END_TEST
 
 /* When every packet comes twice, each second one is dropped and counted. */
-START_TEST (duplicates_are_dropped_and_counted) {
+START_TEST(duplicates_are_dropped_and_counted)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
     struct sim_link *link = sim_link(sim, SIM_CLIENT, SIM_SERVER);
@@ -220,7 +228,8 @@ END_TEST
 
 /* A peer that falls silent is declared dead after the configured probe timeouts, and what it did
  * not get is reported. */
-START_TEST (silent_peer_is_dead_after_retries) {
+START_TEST(silent_peer_is_dead_after_retries)
+{
     struct rudp_config config = default_config();
 
     config.retry_count_max = 4;
@@ -242,7 +251,8 @@ START_TEST (silent_peer_is_dead_after_retries) {
 END_TEST
 
 /* After five seconds without any packet through, everything arrives. */
-START_TEST (outage_is_survived) {
+START_TEST(outage_is_survived)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
 
@@ -259,7 +269,8 @@ START_TEST (outage_is_survived) {
 END_TEST
 
 /* A path that carries packets of 1,250 bytes only makes a session of 1,400 smaller ones. */
-START_TEST (black_hole_makes_packets_smaller) {
+START_TEST(black_hole_makes_packets_smaller)
+{
     struct rudp_config config = default_config();
 
     config.packet_bytes = 1400;
@@ -275,7 +286,8 @@ START_TEST (black_hole_makes_packets_smaller) {
 END_TEST
 
 /* A burst that a full queue swallowed leaves the packet size alone: what came after it arrived. */
-START_TEST (burst_loss_is_no_black_hole) {
+START_TEST(burst_loss_is_no_black_hole)
+{
     struct sim *sim = create_pair(NULL);
     struct sim_session *session = open_pair(sim);
 
@@ -305,7 +317,8 @@ static uint64_t time_transfer_us(struct sim *sim, uint64_t bytes)
 }
 
 /* 10 MB over 100 Mbit/s and 10 ms of round trip take at most 1.5 times what the link needs. */
-START_TEST (bulk_uses_the_link) {
+START_TEST(bulk_uses_the_link)
+{
     const uint64_t bytes = 10000000;
     const uint64_t rate_bytes_per_s = 12500000;
     struct sim *sim =
@@ -328,7 +341,8 @@ START_TEST (bulk_uses_the_link) {
 END_TEST
 
 /* A megabyte gets through a link that loses every fifth packet each way. */
-START_TEST (bulk_completes_at_20_percent_loss) {
+START_TEST(bulk_completes_at_20_percent_loss)
+{
     struct sim *sim = sim_create(&(struct sim_options){.seed = 7, .latency_us = LATENCY_US});
 
     for (uint32_t from = SIM_CLIENT; from <= SIM_SERVER; from++)

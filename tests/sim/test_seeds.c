@@ -20,14 +20,16 @@ static void run_seed(uint64_t seed, uint32_t forced)
 }
 
 #define REGRESSION(name, seed)                                                                     \
-    START_TEST (name) {                                                                            \
+    START_TEST(name)                                                                               \
+    {                                                                                              \
         run_seed(seed, SCENARIO_NONE);                                                             \
     }                                                                                              \
     END_TEST
 REGRESSION_SEED_MAP(REGRESSION)
 
 /* The same seed makes the same run, bit for bit; another seed makes another. */
-START_TEST (seed_replays_exactly) {
+START_TEST(seed_replays_exactly)
+{
     struct scenario_result previous = {.log_hash = 0};
 
     for (uint64_t seed = 1; seed <= REPEATED_COUNT; seed++) {
@@ -45,14 +47,16 @@ START_TEST (seed_replays_exactly) {
 END_TEST
 
 /* Random seeds hold every invariant. */
-START_TEST (seeds_hold_invariants) {
+START_TEST(seeds_hold_invariants)
+{
     for (uint64_t seed = (uint64_t)_i + 1; seed <= SEED_COUNT; seed += GROUP_COUNT)
         run_seed(seed, SCENARIO_NONE);
 }
 END_TEST
 
 /* So do runs that have one feature for certain, whatever else is drawn. */
-START_TEST (features_hold_invariants) {
+START_TEST(features_hold_invariants)
+{
     for (uint64_t seed = 1; seed <= FEATURE_SEEDS; seed++)
         run_seed(seed, 1u << _i);
 }

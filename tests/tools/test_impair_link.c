@@ -41,7 +41,8 @@ static void assert_near(uint64_t seen, uint64_t count, uint64_t ppm)
 }
 
 /* The generator gives the published sequence of xoshiro256** for the state 1, 2, 3, 4. */
-START_TEST (prng_matches_the_reference) {
+START_TEST(prng_matches_the_reference)
+{
     struct impair_prng prng = {{1, 2, 3, 4}};
 
     ck_assert_uint_eq(impair_prng_u64(&prng), 11520);
@@ -52,7 +53,8 @@ START_TEST (prng_matches_the_reference) {
 END_TEST
 
 /* Nothing set: every datagram leaves once, whole, at once. */
-START_TEST (a_perfect_link_changes_nothing) {
+START_TEST(a_perfect_link_changes_nothing)
+{
     struct impair_link link = make(&(struct impair_settings){0}, 1);
 
     for (uint64_t i = 0; i < 1000; i++) {
@@ -66,7 +68,8 @@ START_TEST (a_perfect_link_changes_nothing) {
 }
 END_TEST
 
-START_TEST (loss_is_as_frequent_as_set) {
+START_TEST(loss_is_as_frequent_as_set)
+{
     struct impair_link link = make(&(struct impair_settings){.loss_ppm = 200000}, 1);
 
     pass_many(&link, COUNT);
@@ -74,7 +77,8 @@ START_TEST (loss_is_as_frequent_as_set) {
 }
 END_TEST
 
-START_TEST (loss_of_everything_loses_everything) {
+START_TEST(loss_of_everything_loses_everything)
+{
     struct impair_link link = make(&(struct impair_settings){.loss_ppm = IMPAIR_PPM}, 1);
 
     pass_many(&link, 1000);
@@ -83,7 +87,8 @@ START_TEST (loss_of_everything_loses_everything) {
 END_TEST
 
 /* Gilbert-Elliott: the bad state holds enter / (enter + leave) of the time... */
-START_TEST (burst_loss_has_the_stationary_frequency) {
+START_TEST(burst_loss_has_the_stationary_frequency)
+{
     struct impair_link link = make(&(struct impair_settings){.burst_enter_ppm = 10000,
                                                              .burst_leave_ppm = 90000,
                                                              .burst_loss_ppm = IMPAIR_PPM},
@@ -97,7 +102,8 @@ END_TEST
 
 /* ...and a burst lasts 1 / leave datagrams: 11 on average here, where independent loss of the same
  * amount would give runs of 1.1. */
-START_TEST (burst_loss_comes_in_bursts) {
+START_TEST(burst_loss_comes_in_bursts)
+{
     struct impair_link link = make(&(struct impair_settings){.burst_enter_ppm = 10000,
                                                              .burst_leave_ppm = 90000,
                                                              .burst_loss_ppm = IMPAIR_PPM},
@@ -116,14 +122,16 @@ START_TEST (burst_loss_comes_in_bursts) {
 }
 END_TEST
 
-START_TEST (delay_is_exact) {
+START_TEST(delay_is_exact)
+{
     struct impair_link link = make(&(struct impair_settings){.delay_us = 12345}, 1);
 
     ck_assert_uint_eq(pass(&link, 100, 1000).due_us[0], 13345);
 }
 END_TEST
 
-START_TEST (jitter_stays_in_its_range_and_keeps_the_order) {
+START_TEST(jitter_stays_in_its_range_and_keeps_the_order)
+{
     struct impair_link link =
         make(&(struct impair_settings){.delay_us = 1000, .jitter_us = 500}, 1);
     uint64_t last_us = 0, latest_us = 0;
@@ -143,7 +151,8 @@ START_TEST (jitter_stays_in_its_range_and_keeps_the_order) {
 END_TEST
 
 /* 8 Mbit/s: 1,000 bytes take one millisecond, and the next waits for them. */
-START_TEST (rate_spaces_datagrams) {
+START_TEST(rate_spaces_datagrams)
+{
     struct impair_link link =
         make(&(struct impair_settings){.rate_bits_per_s = 8000000, .queue_bytes = 65536}, 1);
 
@@ -154,7 +163,8 @@ START_TEST (rate_spaces_datagrams) {
 }
 END_TEST
 
-START_TEST (queue_drops_what_exceeds_it) {
+START_TEST(queue_drops_what_exceeds_it)
+{
     struct impair_link link =
         make(&(struct impair_settings){.rate_bits_per_s = 8000000, .queue_bytes = 10000}, 1);
 
@@ -165,7 +175,8 @@ START_TEST (queue_drops_what_exceeds_it) {
 END_TEST
 
 /* A queue shorter than the datagram does not close the line for it. */
-START_TEST (a_free_line_takes_any_datagram) {
+START_TEST(a_free_line_takes_any_datagram)
+{
     struct impair_link link =
         make(&(struct impair_settings){.rate_bits_per_s = 8000000, .queue_bytes = 100}, 1);
 
@@ -174,7 +185,8 @@ START_TEST (a_free_line_takes_any_datagram) {
 }
 END_TEST
 
-START_TEST (reordered_datagrams_are_overtaken) {
+START_TEST(reordered_datagrams_are_overtaken)
+{
     struct impair_link link =
         make(&(struct impair_settings){.reorder_ppm = 100000, .reorder_by_us = 5000}, 1);
     uint64_t late_count = 0;
@@ -186,7 +198,8 @@ START_TEST (reordered_datagrams_are_overtaken) {
 }
 END_TEST
 
-START_TEST (duplicates_are_second_copies) {
+START_TEST(duplicates_are_second_copies)
+{
     struct impair_link link = make(&(struct impair_settings){.duplicate_ppm = 50000}, 1);
     uint64_t copy_count = 0;
 
@@ -198,7 +211,8 @@ START_TEST (duplicates_are_second_copies) {
 END_TEST
 
 /* Every bit of the datagram is hit sooner or later, and none outside it. */
-START_TEST (corruption_flips_bits_of_the_datagram) {
+START_TEST(corruption_flips_bits_of_the_datagram)
+{
     struct impair_link link = make(&(struct impair_settings){.corrupt_ppm = IMPAIR_PPM}, 1);
     bool hit[8 * 4] = {false};
 
@@ -213,7 +227,8 @@ START_TEST (corruption_flips_bits_of_the_datagram) {
 }
 END_TEST
 
-START_TEST (an_empty_datagram_cannot_be_damaged) {
+START_TEST(an_empty_datagram_cannot_be_damaged)
+{
     struct impair_link link =
         make(&(struct impair_settings){.corrupt_ppm = IMPAIR_PPM, .truncate_ppm = IMPAIR_PPM}, 1);
     struct impair_verdict verdict = pass(&link, 0, 1);
@@ -224,7 +239,8 @@ START_TEST (an_empty_datagram_cannot_be_damaged) {
 }
 END_TEST
 
-START_TEST (truncation_shortens) {
+START_TEST(truncation_shortens)
+{
     struct impair_link link = make(&(struct impair_settings){.truncate_ppm = IMPAIR_PPM}, 1);
     bool seen[8] = {false};
 
@@ -260,7 +276,8 @@ static bool verdicts_equal(const struct impair_verdict *a, const struct impair_v
     return memcmp(a->due_us, b->due_us, a->copy_count * sizeof a->due_us[0]) == 0;
 }
 
-START_TEST (same_seed_same_decisions) {
+START_TEST(same_seed_same_decisions)
+{
     struct impair_link a = make(&everything, 42), b = make(&everything, 42);
 
     for (uint64_t i = 0; i < 10000; i++) {
@@ -271,7 +288,8 @@ START_TEST (same_seed_same_decisions) {
 }
 END_TEST
 
-START_TEST (other_seed_or_direction_other_decisions) {
+START_TEST(other_seed_or_direction_other_decisions)
+{
     struct impair_link a = make(&everything, 42), b = make(&everything, 43), c;
     size_t same_as_b = 0, same_as_c = 0;
 
@@ -290,7 +308,8 @@ END_TEST
 
 /* Which datagrams are lost does not depend on their lengths, on the rate limit or on what else is
  * set: a run can be repeated with one thing changed. */
-START_TEST (losses_do_not_depend_on_the_other_settings) {
+START_TEST(losses_do_not_depend_on_the_other_settings)
+{
     struct impair_settings only_loss = {.loss_ppm = everything.loss_ppm};
     struct impair_settings limited = everything;
 

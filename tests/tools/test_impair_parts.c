@@ -9,7 +9,8 @@
 #include <check.h>
 #include <stdlib.h>
 
-START_TEST (percent_takes_four_decimals) {
+START_TEST(percent_takes_four_decimals)
+{
     uint32_t ppm;
 
     ck_assert(impair_parse_percent("20", &ppm) && ppm == 200000);
@@ -19,7 +20,8 @@ START_TEST (percent_takes_four_decimals) {
 }
 END_TEST
 
-START_TEST (percent_refuses_the_rest) {
+START_TEST(percent_refuses_the_rest)
+{
     static const char *const bad[] = {"", "-1", "101", "100.1", "1.", ".5", "1.23456", "x", "5 "};
     uint32_t ppm = 77;
 
@@ -29,7 +31,8 @@ START_TEST (percent_refuses_the_rest) {
 }
 END_TEST
 
-START_TEST (units_scale) {
+START_TEST(units_scale)
+{
     uint64_t value;
 
     ck_assert(impair_parse_time("250us", &value) && value == 250);
@@ -41,7 +44,8 @@ START_TEST (units_scale) {
 }
 END_TEST
 
-START_TEST (units_refuse_what_does_not_fit) {
+START_TEST(units_refuse_what_does_not_fit)
+{
     uint64_t value = 77;
 
     ck_assert(!impair_parse_time("61m", &value));
@@ -63,7 +67,8 @@ static void push(struct impair_held *held, uint64_t due_us)
 }
 
 /* Earliest first, first in first out among equals, whatever the order of arrival. */
-START_TEST (held_datagrams_leave_in_order) {
+START_TEST(held_datagrams_leave_in_order)
+{
     struct impair_held held = {.bytes_max = 1u << 20};
     struct impair_prng prng;
     uint64_t due_us = 0, order = 0;
@@ -86,7 +91,8 @@ START_TEST (held_datagrams_leave_in_order) {
 }
 END_TEST
 
-START_TEST (held_datagrams_wait_until_due) {
+START_TEST(held_datagrams_wait_until_due)
+{
     struct impair_held held = {.bytes_max = 1u << 20};
 
     ck_assert_uint_eq(impair_held_due_us(&held), IMPAIR_NEVER);
@@ -101,7 +107,8 @@ START_TEST (held_datagrams_wait_until_due) {
 }
 END_TEST
 
-START_TEST (held_bytes_are_bounded) {
+START_TEST(held_bytes_are_bounded)
+{
     struct impair_held held = {.bytes_max = 4000};
 
     while (held.bytes + 10 + sizeof(struct impair_datagram) <= held.bytes_max)
@@ -134,7 +141,8 @@ static uint32_t add_client(struct impair_clients *clients, uint32_t forward, uin
     return impair_clients_add(clients, forward, &address, fd, now_us);
 }
 
-START_TEST (clients_are_told_apart_by_address_and_forward) {
+START_TEST(clients_are_told_apart_by_address_and_forward)
+{
     struct impair_clients clients;
     union impair_address first = address_of(1000), second = address_of(1001);
 
@@ -150,7 +158,8 @@ START_TEST (clients_are_told_apart_by_address_and_forward) {
 END_TEST
 
 /* The idle ones go, the one that was heard of and the one with datagrams under way stay. */
-START_TEST (idle_clients_expire) {
+START_TEST(idle_clients_expire)
+{
     struct impair_clients clients;
     union impair_address idle = address_of(1), busy = address_of(2), holding = address_of(3);
 
@@ -169,7 +178,8 @@ START_TEST (idle_clients_expire) {
 END_TEST
 
 /* A thousand come and go through a table of eight: every slot is used again, every chain intact. */
-START_TEST (slots_are_used_again) {
+START_TEST(slots_are_used_again)
+{
     struct impair_clients clients;
 
     ck_assert(impair_clients_init(&clients, 8));

@@ -184,7 +184,8 @@ static json_t *json_packet(const struct rudp_header *header, struct rudp_reader 
  * ---------------------------------------------------------------------------------------- */
 
 /* The core reads from a packet the fields that the vector says are in it. */
-START_TEST (reader_finds_the_fields) {
+START_TEST(reader_finds_the_fields)
+{
     const json_t *vector = json_array_get(accepted, (size_t)_i);
     const json_t *expected = json_object_get(vector, "packet");
     const struct packet *packet = load_packet(vector);
@@ -202,7 +203,8 @@ START_TEST (reader_finds_the_fields) {
 END_TEST
 
 /* The core writes what it read in the same bytes, where there is one way to write it. */
-START_TEST (writer_makes_the_same_bytes) {
+START_TEST(writer_makes_the_same_bytes)
+{
     static uint8_t out[PACKET_BYTES_MAX];
     const json_t *vector = json_array_get(accepted, (size_t)_i);
     const struct packet *packet = load_packet(vector);
@@ -250,7 +252,8 @@ static enum rudp_status read_everything(const uint8_t *data, size_t bytes)
 
 /* The core refuses a packet for the reason that the vector names. The copy on the heap ends where
  * the packet ends, so that the sanitizers see a read past it. */
-START_TEST (reader_refuses) {
+START_TEST(reader_refuses)
+{
     const json_t *vector = json_array_get(refused, (size_t)_i);
     const char *expected = json_string_value(json_object_get(vector, "refused"));
     const struct packet *packet = load_packet(vector);
