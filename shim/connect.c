@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
 #include "shim/connect.h"
 
+#include "engine/raw.h"
 #include "shim/deliver.h"
 #include "shim/linger.h"
-#include "shim/raw.h"
 #include "shim/real.h"
 
 #include <errno.h>

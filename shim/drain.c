@@ -1,11 +1,11 @@
 #define _GNU_SOURCE
 #include "shim/drain.h"
 
+#include "engine/raw.h"
 #include "shim/deliver.h"
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
-#include "shim/raw.h"
 
 #include <errno.h>
 #include <netinet/in.h>

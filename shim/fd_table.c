@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "shim/fd_table.h"
 
-#include "shim/raw.h"
+#include "engine/raw.h"
 #include "shim/socket.h"
 
 #include <limits.h>

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "shim/log.h"
 
-#include "shim/raw.h"
+#include "engine/raw.h"
 
 #include <fcntl.h>
 #include <stdarg.h>

@@ -1,10 +1,10 @@
 #define _GNU_SOURCE
 #include "shim/options.h"
 
+#include "engine/raw.h"
 #include "shim/control.h"
 #include "shim/deliver.h"
 #include "shim/peers.h"
-#include "shim/raw.h"
 #include "shim/real.h"
 #include "shim/receive.h"
 

@@ -2,7 +2,7 @@
 #include "shim/pair.h"
 
 #include "engine/descriptor.h"
-#include "shim/raw.h"
+#include "engine/raw.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,9 +2,9 @@
 #include "shim/process.h"
 
 #include "engine/engine.h"
+#include "engine/raw.h"
 #include "shim/fd_table.h"
 #include "shim/linger.h"
-#include "shim/raw.h"
 #include "shim/real.h"
 #include "shim/socket.h"
 

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "shim/real.h"
 
-#include "shim/raw.h"
+#include "engine/raw.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
 #include "shim/receive.h"
 
+#include "engine/raw.h"
 #include "shim/control.h"
 #include "shim/peers.h"
-#include "shim/raw.h"
 #include "shim/real.h"
 
 #include <errno.h>

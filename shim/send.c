@@ -1,12 +1,12 @@
 #define _GNU_SOURCE
 #include "shim/send.h"
 
+#include "engine/raw.h"
 #include "shim/control.h"
 #include "shim/drain.h"
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
-#include "shim/raw.h"
 #include "shim/real.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
 
 #include "engine/descriptor.h"
 #include "engine/random.h"
+#include "engine/raw.h"
 #include "shim/deliver.h"
 #include "shim/fd_table.h"
 #include "shim/linger.h"
@@ -10,7 +11,6 @@
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
-#include "shim/raw.h"
 #include "shim/real.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* test_reliable.c - what the shim adds to UDP: back-pressure, errors, plain peers. Run under the
  * shim and linked with it, with small buffers and short times in the environment: RUDP_SNDBUF=128K
  * RUDP_RCVBUF=128K RUDP_CONNECT_TIMEOUT=400ms RUDP_TAG=!127.0.0.9,* */
-#include "shim/raw.h"
+#include "engine/raw.h"
 #include "tests/core/suite.h"
 #include "tests/shim/udp.h"
 

@@ -1,13 +1,15 @@
 /* raw.h - a system call without libc between.
  *
  * Used where libc must not be in the way: inside a socket's lock (libc's calls are cancellation
- * points) and before the calls behind our hooks are resolved. Returns a negative errno; errno
- * itself stays as it is. */
-#ifndef RUDP_SHIM_RAW_H
-#define RUDP_SHIM_RAW_H
+ * points, and may be the shim's own hooks) and before the calls behind the hooks are resolved.
+ * Returns a negative errno; errno itself stays as it is. */
+#ifndef RUDP_ENGINE_RAW_H
+#define RUDP_ENGINE_RAW_H
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 static inline long raw_call6(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -37,7 +39,14 @@ static inline long raw_call6(long number, long a, long b, long c, long d, long e
                      : "memory");
     return x0;
 #else
-#error "the shim needs this machine's system call instruction"
+    /* Correct everywhere; only an interposed syscall() could come between. */
+    int saved_errno = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+
+    if (result < 0)
+        result = -errno;
+    errno = saved_errno;
+    return result;
 #endif
 }
 
