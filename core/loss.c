@@ -213,7 +213,7 @@ static void ack_range(struct rudp_loss *loss, const struct rudp_host *host, uint
 }
 
 static void take_rtt_sample(struct rudp_loss *loss, const struct rudp_ack_frame *ack,
-                            uint64_t delay_us, uint64_t now_us, struct rudp_loss_result *result)
+                            uint64_t now_us, struct rudp_loss_result *result)
 {
     uint64_t largest = ack->ranges[0].largest;
 
@@ -225,17 +225,16 @@ static void take_rtt_sample(struct rudp_loss *loss, const struct rudp_ack_frame 
     if (packet->state != RUDP_SENT_IN_FLIGHT)
         return;
     result->rtt_us = sub_floor_u64(now_us, packet->sent_us);
-    rudp_rtt_sample(&loss->rtt, result->rtt_us, delay_us);
+    rudp_rtt_sample(&loss->rtt, result->rtt_us, ack->delay_us);
 }
 
 void rudp_loss_on_ack(struct rudp_loss *loss, const struct rudp_host *host,
-                      const struct rudp_ack_frame *ack, uint64_t delay_us, uint64_t pto_us,
-                      uint64_t now_us, const struct rudp_loss_handler *handler,
-                      struct rudp_loss_result *result)
+                      const struct rudp_ack_frame *ack, uint64_t pto_us, uint64_t now_us,
+                      const struct rudp_loss_handler *handler, struct rudp_loss_result *result)
 {
     RUDP_ASSERT(rudp_loss_ack_is_valid(loss, ack));
     *result = (struct rudp_loss_result){.rtt_us = RUDP_NEVER};
-    take_rtt_sample(loss, ack, delay_us, now_us, result);
+    take_rtt_sample(loss, ack, now_us, result);
     for (uint32_t i = 0; i < ack->range_count; i++) {
         uint64_t start = max_u64(ack->ranges[i].smallest, loss->first_pn);
         uint64_t end = ack->ranges[i].largest + 1;

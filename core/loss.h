@@ -102,11 +102,10 @@ void rudp_loss_on_sent(struct rudp_loss *loss, const struct rudp_sent_packet *pa
 /* True when the frame acknowledges only what was sent. */
 bool rudp_loss_ack_is_valid(const struct rudp_loss *loss, const struct rudp_ack_frame *ack);
 
-/* Takes an acknowledgement in, then declares losses. delay_us: the frame's. */
+/* Takes an acknowledgement in, then declares losses. */
 void rudp_loss_on_ack(struct rudp_loss *loss, const struct rudp_host *host,
-                      const struct rudp_ack_frame *ack, uint64_t delay_us, uint64_t pto_us,
-                      uint64_t now_us, const struct rudp_loss_handler *handler,
-                      struct rudp_loss_result *result);
+                      const struct rudp_ack_frame *ack, uint64_t pto_us, uint64_t now_us,
+                      const struct rudp_loss_handler *handler, struct rudp_loss_result *result);
 
 /* Declares what is overdue lost: when loss_time_us has come. */
 void rudp_loss_detect(struct rudp_loss *loss, uint64_t pto_us, uint64_t now_us,

@@ -147,9 +147,8 @@ void rudp_session_on_ack(struct rudp_session *session, const struct rudp_context
      * that was lost comes again much later with its true delay, and cutting that turned 0.3 ms
      * round trips into 20 ms. The estimator keeps the result at or above the lowest round trip
      * seen. */
-    rudp_loss_on_ack(&session->loss, context->host, ack, ack->delay_us,
-                     rudp_session_pto_base_us(session, context), context->now_us, &handler,
-                     &result);
+    rudp_loss_on_ack(&session->loss, context->host, ack, rudp_session_pto_base_us(session, context),
+                     context->now_us, &handler, &result);
     tell_congestion_control_of_ack(session, context, ack, &result, before_bytes);
     tell_congestion_control_of_loss(session, context, &result);
     after_ack(session, context);

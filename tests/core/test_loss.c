@@ -97,7 +97,7 @@ static void send_many(uint32_t count)
 static void take_ack(const struct rudp_ack_frame *ack)
 {
     ck_assert(rudp_loss_ack_is_valid(&f.loss, ack));
-    rudp_loss_on_ack(&f.loss, &f.memory.host, ack, 0, PTO_US, f.now_us, &handler, &f.result);
+    rudp_loss_on_ack(&f.loss, &f.memory.host, ack, PTO_US, f.now_us, &handler, &f.result);
 }
 
 /* The numbers smallest..largest are acknowledged now. */
