@@ -33,6 +33,33 @@ static int fail(int error)
     return -1;
 }
 
+/* Whether the kernel can read the bytes; where it cannot, a native call answers EFAULT instead of
+ * our copying ending the program. Asked of the kernel, a page at a time: rt_sigprocmask reads the
+ * set it is given before it refuses the impossible way of using it. */
+static bool is_readable(const void *data, size_t bytes)
+{
+    enum {
+        IMPOSSIBLE = -1,
+        SET_BYTES = 8,
+        PAGE_BYTES = 4096
+    };
+    uintptr_t at = (uintptr_t)data & ~(uintptr_t)(SET_BYTES - 1);
+    uintptr_t end = (uintptr_t)data + bytes;
+
+    for (; at < end; at = (at | (PAGE_BYTES - 1)) + 1)
+        if (RAW_CALL(SYS_rt_sigprocmask, IMPOSSIBLE, (long)at, 0, SET_BYTES) == -EFAULT)
+            return false;
+    return true;
+}
+
+static bool parts_are_readable(const struct outgoing *out)
+{
+    for (size_t index = 0; index < out->message->msg_iovlen; index++)
+        if (!is_readable(out->slices[index].data, out->slices[index].bytes))
+            return false;
+    return true;
+}
+
 static ssize_t send_on_wire(const struct shim_socket *sock, const struct outgoing *out)
 {
     return real.sendmsg(sock->wire_fd, out->message, out->flags);
@@ -60,6 +87,8 @@ static bool read_destination(const struct shim_socket *sock, struct outgoing *ou
     out->is_named = message->msg_name != NULL && message->msg_namelen > 0;
     if (!out->is_named)
         return true;
+    if (!is_readable(message->msg_name, message->msg_namelen))
+        return false;
     if (!engine_address_from_sockaddr(&out->remote, message->msg_name, message->msg_namelen))
         return false;
     if (sock->family == AF_INET && !engine_address_is_v4(&out->remote))
@@ -282,6 +311,8 @@ static ssize_t send_outgoing(struct shim_socket *sock, int fd, struct outgoing *
         return fail(EPIPE);
     if (!read_parts(out))
         return fail(EMSGSIZE);
+    if (!parts_are_readable(out))
+        return send_on_wire(sock, out);
     int error = shim_control_read(out->message, &out->local);
 
     if (error != 0)
@@ -310,6 +341,9 @@ ssize_t shim_send(struct shim_socket *sock, int fd, const struct msghdr *message
     struct rudp_slice slices[PART_COUNT_SMALL];
     struct outgoing out = {.message = message, .flags = flags, .slices = slices};
 
+    if (!is_readable(message, sizeof *message) ||
+        !is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))
+        return fail(EFAULT);
     if (message->msg_iovlen > IOV_MAX)
         return fail(EMSGSIZE);
     return message->msg_iovlen <= PART_COUNT_SMALL ? send_outgoing(sock, fd, &out)

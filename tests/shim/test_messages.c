@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -412,6 +413,28 @@ START_TEST(every_size)
 }
 END_TEST
 
+/* Memory that cannot be read is an error, not the end, and the socket goes on. */
+START_TEST(unreadable_memory)
+{
+    struct udp_address server;
+    struct udp_address seen;
+    int server_fd = udp_bound(AF_INET, &server);
+    int client_fd = udp_bound(AF_INET, &seen);
+    void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec parts[2] = {{.iov_base = &server, .iov_len = 4}, {.iov_base = page, .iov_len = 4}};
+    struct msghdr message = {
+        .msg_name = &server.addr, .msg_namelen = server.bytes, .msg_iov = parts, .msg_iovlen = 2};
+
+    ck_assert_ptr_ne(page, MAP_FAILED);
+    UDP_ASSERT_ERROR(sendto(client_fd, page, 4, 0, (struct sockaddr *)&server.addr, server.bytes),
+                     EFAULT);
+    UDP_ASSERT_ERROR(sendto(client_fd, "text", 4, 0, page, server.bytes), EFAULT);
+    UDP_ASSERT_ERROR(sendmsg(client_fd, &message, 0), EFAULT);
+    udp_send_text(client_fd, "after all", &server);
+    udp_expect_text(server_fd, "after all", &seen);
+}
+END_TEST
+
 /* One byte more is refused, and the socket goes on. */
 START_TEST(too_long)
 {
@@ -492,6 +515,6 @@ int main(void)
     return SUITE_RUN("messages", echo_v4, echo_v6, echo_dual_stack, connected_calls, many_parts,
                      batches, batch_waits_for_one, batch_by_number, peek_keeps, peek_tells_length,
                      truncation, truncation_connected, empty_datagram, empty_write_and_read,
-                     fionread, short_address, every_size, too_long, refused_destinations,
-                     unspecified_destination, to_itself);
+                     fionread, short_address, every_size, unreadable_memory, too_long,
+                     refused_destinations, unspecified_destination, to_itself);
 }
