@@ -71,8 +71,9 @@ struct rudp_cc_loss {
     uint64_t in_flight_bytes;      /* after removing the lost ones */
 };
 
-/* Initial window: 10 packets, limited as RFC 9002 section 7.2 says. Minimum window: 4 packets, as
- * BBR has it: with the 2 of RFC 9002 half of all flights die whole at 40 % loss each way. */
+/* Initial window: 10 packets, limited as RFC 9002 section 7.2 says but never below the minimum.
+ * Minimum window: 4 packets, as BBR has it: with the 2 of RFC 9002 half of all flights die whole at
+ * 40 % loss each way. */
 void rudp_cc_init(struct rudp_cc *cc, enum rudp_cc_algorithm algorithm, uint32_t packet_bytes);
 void rudp_cc_on_ack(struct rudp_cc *cc, const struct rudp_cc_ack *ack);
 void rudp_cc_on_loss(struct rudp_cc *cc, const struct rudp_cc_loss *loss);

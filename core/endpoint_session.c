@@ -65,7 +65,7 @@ enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_s
 
     if (status != RUDP_OK) {
         session->readable_armed = true;
-        return RUDP_E_EMPTY; /* a malformed one ended the session when it arrived */
+        return RUDP_E_EMPTY; /* a malformed one ends the session with the next packet */
     }
     if (*message_bytes > buffer_bytes)
         return RUDP_E_BUFFER;

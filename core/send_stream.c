@@ -92,20 +92,13 @@ bool rudp_send_stream_pick(const struct rudp_send_stream *stream, uint64_t bytes
     return true;
 }
 
-/* Drops the lowest part of the lost set. Trimming from below never needs memory. */
-static void lost_pop(struct rudp_send_stream *stream, uint64_t end)
+void rudp_send_stream_on_sent(struct rudp_send_stream *stream, const struct rudp_range *range,
+                              bool is_resend)
 {
-    rudp_ranges_trim_below(&stream->lost, end);
-}
-
-void rudp_send_stream_on_sent(struct rudp_send_stream *stream, const struct rudp_host *host,
-                              const struct rudp_range *range, bool is_resend)
-{
-    (void)host;
     RUDP_ASSERT(range->start < range->end);
     if (is_resend) {
         RUDP_ASSERT(stream->lost.count > 0 && stream->lost.items[0].start == range->start);
-        lost_pop(stream, range->end);
+        rudp_ranges_trim_below(&stream->lost, range->end);
         return;
     }
     RUDP_ASSERT(range->start == stream->next_offset && range->end <= stream->end_offset);

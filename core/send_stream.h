@@ -49,8 +49,8 @@ bool rudp_send_stream_pick(const struct rudp_send_stream *stream, uint64_t bytes
                            struct rudp_range *range, bool *is_resend);
 
 /* The range was put into a packet. */
-void rudp_send_stream_on_sent(struct rudp_send_stream *stream, const struct rudp_host *host,
-                              const struct rudp_range *range, bool is_resend);
+void rudp_send_stream_on_sent(struct rudp_send_stream *stream, const struct rudp_range *range,
+                              bool is_resend);
 void rudp_send_stream_on_acked(struct rudp_send_stream *stream, const struct rudp_host *host,
                                const struct rudp_range *range);
 

@@ -169,8 +169,7 @@ static void write_ack(struct rudp_session *session, const struct rudp_context *c
 }
 
 /* CREDIT rides with acknowledgements. One that matters by itself makes its packet eliciting. */
-static void write_credit(struct rudp_session *session, const struct rudp_context *context,
-                         struct draft *draft)
+static void write_credit(struct rudp_session *session, struct draft *draft)
 {
     struct rudp_recv_stream *recv = &session->recv;
     uint64_t delivered_offset = rudp_session_delivered_offset(session);
@@ -191,7 +190,6 @@ static void write_credit(struct rudp_session *session, const struct rudp_context
         session->credit_due = false;
         draft->eliciting = true;
     }
-    (void)context;
 }
 
 static void write_control(struct rudp_session *session, struct draft *draft)
@@ -246,7 +244,7 @@ static bool write_range(struct rudp_session *session, const struct rudp_context 
     if (!rudp_wire_write_data(writer, &data, &room))
         return false;
     rudp_buffer_read(&send->buffer, range.start, room, (size_t)data.bytes);
-    rudp_send_stream_on_sent(send, context->host, &range, is_resend);
+    rudp_send_stream_on_sent(send, &range, is_resend);
     draft->sent.ranges[draft->sent.range_count].offset = range.start;
     draft->sent.ranges[draft->sent.range_count].bytes = (uint32_t)data.bytes;
     draft->sent.range_count++;
@@ -285,7 +283,7 @@ static void write_frames(struct rudp_session *session, const struct rudp_context
         session->credit_due = true;
     if (packet_type(session) != RUDP_PACKET_HELLO) { /* which is not for one peer in particular */
         write_ack(session, context, draft);
-        write_credit(session, context, draft);
+        write_credit(session, draft);
         write_control(session, draft);
     }
     if (with_data)

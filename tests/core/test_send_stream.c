@@ -75,7 +75,7 @@ static void check_sends(uint64_t start, uint64_t end, bool resend)
     ck_assert_uint_eq(range.start, start);
     ck_assert_uint_eq(range.end, end);
     ck_assert_int_eq(is_resend, resend);
-    rudp_send_stream_on_sent(&f.stream, &f.memory.host, &range, is_resend);
+    rudp_send_stream_on_sent(&f.stream, &range, is_resend);
 }
 
 static bool sends_nothing(void)
@@ -165,7 +165,7 @@ static void send_random(void)
         !rudp_send_stream_pick(&f.stream, 1 + draw(1500), &range, &is_resend))
         return;
     check_picked(&range, is_resend);
-    rudp_send_stream_on_sent(&f.stream, &f.memory.host, &range, is_resend);
+    rudp_send_stream_on_sent(&f.stream, &range, is_resend);
     f.flying[f.flying_count++] = (struct flying){range, false};
 }
 
