@@ -38,17 +38,33 @@ static inline long raw_call6(long number, long a, long b, long c, long d, long e
                      : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
                      : "memory");
     return x0;
-#else
-    /* Correct everywhere; only an interposed syscall() could come between. */
-    int saved_errno = errno;
-    long result = syscall(number, a, b, c, d, e, f);
+#elif defined(__i386__)
+    /* The sixth argument goes into ebp, which may be the frame pointer: it is passed on the stack
+     * and ebp is put back. ebx is the PIC register; the compiler saves it. */
+    long result;
 
-    if (result < 0)
-        result = -errno;
-    errno = saved_errno;
+    __asm__ volatile("pushl %[sixth]\n\t"
+                     "pushl %%ebp\n\t"
+                     "movl 4(%%esp), %%ebp\n\t"
+                     "int $0x80\n\t"
+                     "popl %%ebp\n\t"
+                     "addl $4, %%esp"
+                     : "=a"(result)
+                     : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e), [sixth] "g"(f)
+                     : "memory", "cc");
     return result;
+#else
+#error "no system call instruction for this machine; syscall() is one of the shim's hooks"
 #endif
 }
+
+/* mmap(2) of anonymous memory takes any offset; where both calls exist the older one takes its
+ * arguments in memory. */
+#ifdef SYS_mmap2
+#define RAW_SYS_MMAP SYS_mmap2
+#else
+#define RAW_SYS_MMAP SYS_mmap
+#endif
 
 /* Only the address counts: what it points at may be the call's to fill in. */
 #if __has_attribute(access)

@@ -105,7 +105,7 @@ static void frame_queue(const struct shim_socket *sock, int fd)
         return;
     /* The kernel counts more than the payload of each datagram: a length always fits beside it. */
     struct queue queue = {.room_bytes = (size_t)unread_bytes};
-    long mapped = RAW_CALL(SYS_mmap, 0, (long)queue.room_bytes, PROT_READ | PROT_WRITE,
+    long mapped = RAW_CALL(RAW_SYS_MMAP, 0, (long)queue.room_bytes, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (mapped < 0 && mapped > -4096)

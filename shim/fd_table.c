@@ -38,7 +38,7 @@ static entry *entry_find(int fd)
 static entry *block_map(_Atomic(entry *) *slot)
 {
     size_t bytes = LOW_COUNT * sizeof(entry);
-    long mapped = RAW_CALL(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+    long mapped = RAW_CALL(RAW_SYS_MMAP, 0, (long)bytes, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (mapped < 0 && mapped > -4096)

@@ -8,10 +8,11 @@
 #include "shim/real.h"
 #include "shim/socket.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #define ENGINE_FD_COUNT_MAX 8u
 
@@ -84,27 +85,19 @@ void shim_process_flush(void)
         shim_linger_flush_all();
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash == NULL ? path : slash + 1;
-}
-
-__attribute__((constructor)) static void begin(int argument_count, char **arguments,
-                                               char **environment)
+/* Without parameters: glibc passes main's to constructors, musl none. */
+__attribute__((constructor)) static void begin(void)
 {
     static char error[SHIM_ERROR_BYTES_MAX];
-    const char *program = argument_count > 0 && arguments[0] != NULL ? arguments[0] : "";
 
     real_resolve();
-    if (shim_environment_parse((const char *const *)environment, &settings, error, sizeof error) !=
+    if (shim_environment_parse((const char *const *)environ, &settings, error, sizeof error) !=
         RUDP_OK) {
         shim_log_fatal(error);
         for (;;) /* before main, and before anything that exit would have to clean up */
             (void)RAW_CALL(SYS_exit_group, EX_CONFIG);
     }
-    shim_log_set(settings.log_level, base_name(program), settings.log_path);
+    shim_log_set(settings.log_level, program_invocation_short_name, settings.log_path);
     engine_set_memory_max(settings.memory_bytes_max);
     atomic_store_explicit(&is_ready, true, memory_order_release);
 }

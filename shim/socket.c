@@ -35,7 +35,7 @@ static struct engine_signal_mask fork_mask;
 
 static void *map_pages(size_t bytes)
 {
-    long mapped = RAW_CALL(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+    long mapped = RAW_CALL(RAW_SYS_MMAP, 0, (long)bytes, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return mapped < 0 && mapped > -4096 ? NULL : (void *)mapped;
