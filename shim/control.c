@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <sys/time.h>
 
 #define NS_PER_US       1000u
 #define NS_PER_S        1000000000u
@@ -46,18 +45,31 @@ static void put_int(struct writer *writer, int level, int type, int value)
     put(writer, level, type, &value, sizeof value);
 }
 
+/* The old forms hold a long each, the new ones 64 bits each. */
+static void put_pair(struct writer *writer, int option, uint64_t first, uint64_t second)
+{
+    const int64_t wide[2] = {(int64_t)first, (int64_t)second};
+    const long narrow[2] = {(long)first, (long)second};
+
+    if (option == SO_TIMESTAMP_NEW || option == SO_TIMESTAMPNS_NEW)
+        put(writer, SOL_SOCKET, option, wide, sizeof wide);
+    else
+        put(writer, SOL_SOCKET, option, narrow, sizeof narrow);
+}
+
 static void put_time(struct writer *writer, uint32_t wanted, uint64_t received_ns)
 {
-    time_t seconds = (time_t)(received_ns / NS_PER_S);
-    long rest_ns = (long)(received_ns % NS_PER_S);
+    uint64_t seconds = received_ns / NS_PER_S;
+    uint64_t rest_ns = received_ns % NS_PER_S;
 
-    if ((wanted & SHIM_CONTROL_TIMESTAMPNS) != 0) {
-        struct timespec time = {.tv_sec = seconds, .tv_nsec = rest_ns};
-        put(writer, SOL_SOCKET, SO_TIMESTAMPNS, &time, sizeof time);
-    } else if ((wanted & SHIM_CONTROL_TIMESTAMP) != 0) {
-        struct timeval time = {.tv_sec = seconds, .tv_usec = rest_ns / (long)NS_PER_US};
-        put(writer, SOL_SOCKET, SO_TIMESTAMP, &time, sizeof time);
-    }
+    if ((wanted & SHIM_CONTROL_TIMESTAMPNS) != 0)
+        put_pair(writer, SO_TIMESTAMPNS, seconds, rest_ns);
+    else if ((wanted & SHIM_CONTROL_TIMESTAMPNS_NEW) != 0)
+        put_pair(writer, SO_TIMESTAMPNS_NEW, seconds, rest_ns);
+    else if ((wanted & SHIM_CONTROL_TIMESTAMP) != 0)
+        put_pair(writer, SO_TIMESTAMP, seconds, rest_ns / NS_PER_US);
+    else if ((wanted & SHIM_CONTROL_TIMESTAMP_NEW) != 0)
+        put_pair(writer, SO_TIMESTAMP_NEW, seconds, rest_ns / NS_PER_US);
 }
 
 static void put_v4(struct writer *writer, uint32_t wanted, const struct shim_pair_header *header)

@@ -5,10 +5,20 @@
 
 #include "shim/pair.h"
 
+#include <sys/socket.h>
+
+/* The forms with 64-bit seconds on every machine, which not all libc headers name. */
+#ifndef SO_TIMESTAMP_NEW
+#define SO_TIMESTAMP_NEW   63
+#define SO_TIMESTAMPNS_NEW 64
+#endif
+
 /* X(name, level, option): what a program can enable on a socket and then expects per datagram. */
 #define SHIM_CONTROL_MAP(X)                                                                        \
     X(TIMESTAMP, SOL_SOCKET, SO_TIMESTAMP)                                                         \
     X(TIMESTAMPNS, SOL_SOCKET, SO_TIMESTAMPNS)                                                     \
+    X(TIMESTAMP_NEW, SOL_SOCKET, SO_TIMESTAMP_NEW)                                                 \
+    X(TIMESTAMPNS_NEW, SOL_SOCKET, SO_TIMESTAMPNS_NEW)                                             \
     X(PKTINFO, IPPROTO_IP, IP_PKTINFO)                                                             \
     X(TTL, IPPROTO_IP, IP_RECVTTL)                                                                 \
     X(TOS, IPPROTO_IP, IP_RECVTOS)                                                                 \
@@ -26,7 +36,8 @@ enum shim_control {
 #define X(name, level, option) SHIM_CONTROL_##name = 1 << SHIM_CONTROL_INDEX_##name,
     SHIM_CONTROL_MAP(X)
 #undef X
-    SHIM_CONTROL_TIMES = SHIM_CONTROL_TIMESTAMP | SHIM_CONTROL_TIMESTAMPNS,
+    SHIM_CONTROL_TIMES = SHIM_CONTROL_TIMESTAMP | SHIM_CONTROL_TIMESTAMPNS
+                         | SHIM_CONTROL_TIMESTAMP_NEW | SHIM_CONTROL_TIMESTAMPNS_NEW,
 };
 
 /* Fills message's control buffer with what is wanted for a datagram with that header; NULL: bare,

@@ -15,6 +15,11 @@
 #include <netinet/udp.h>
 #include <sys/ioctl.h>
 
+#ifndef SO_RCVTIMEO_NEW /* with 64-bit seconds on every machine; not all libc headers name them */
+#define SO_RCVTIMEO_NEW 66
+#define SO_SNDTIMEO_NEW 67
+#endif
+
 /* Options whose state is kept here, as bits of wanted_controls. */
 struct shadow {
     int level;
@@ -26,6 +31,8 @@ struct shadow {
 static const struct shadow shadows[] = {
     {SOL_SOCKET, SO_TIMESTAMP, SHIM_CONTROL_TIMESTAMP, SHIM_CONTROL_TIMES},
     {SOL_SOCKET, SO_TIMESTAMPNS, SHIM_CONTROL_TIMESTAMPNS, SHIM_CONTROL_TIMES},
+    {SOL_SOCKET, SO_TIMESTAMP_NEW, SHIM_CONTROL_TIMESTAMP_NEW, SHIM_CONTROL_TIMES},
+    {SOL_SOCKET, SO_TIMESTAMPNS_NEW, SHIM_CONTROL_TIMESTAMPNS_NEW, SHIM_CONTROL_TIMES},
     {IPPROTO_IP, IP_PKTINFO, SHIM_CONTROL_PKTINFO, 0},
     {IPPROTO_IP, IP_RECVTTL, SHIM_CONTROL_TTL, 0},
     {IPPROTO_IP, IP_RECVTOS, SHIM_CONTROL_TOS, 0},
@@ -195,8 +202,10 @@ static int set_socket_level(struct shim_socket *sock, int fd, int option, const 
     bool is_started = atomic_load(&sock->engine) != NULL;
 
     switch (option) {
-    case SO_RCVTIMEO:
-    case SO_SNDTIMEO: /* the waiting is done on the pair; the wire remembers for getsockopt */
+    case SO_RCVTIMEO: /* the waiting is done on the pair; the wire remembers for getsockopt */
+    case SO_SNDTIMEO:
+    case SO_RCVTIMEO_NEW:
+    case SO_SNDTIMEO_NEW:
         if (real.setsockopt(fd, SOL_SOCKET, option, value, value_bytes) < 0)
             return -1;
         break;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks that a library exports exactly the calls that a table lists.
+"""Checks that a library exports exactly the calls that tables list.
 
-    check_surface.py --nm NM TABLE LIBRARY     exit status 1 and the differences when it does not
+    check_surface.py --nm NM LIBRARY TABLE...  exit status 1 and the differences when it does not
     check_surface.py --self-test
 """
 
@@ -33,20 +33,20 @@ def self_test():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("table", nargs="?", type=pathlib.Path)
     parser.add_argument("library", nargs="?")
+    parser.add_argument("tables", nargs="*", type=pathlib.Path)
     parser.add_argument("--nm", default="nm")
     parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
     if options.self_test:
         self_test()
         return 0
-    listed = listed_names(options.table.read_text())
+    listed = listed_names("".join(table.read_text() for table in options.tables))
     listing = subprocess.run([options.nm, "-D", "--defined-only", "--format=posix",
                               options.library], check=True, text=True, capture_output=True).stdout
     exported = exported_names(listing)
     if not listed:
-        raise SystemExit(f"{options.table}: no entries: not what was meant to be checked")
+        raise SystemExit(f"{options.tables}: no entries: not what was meant to be checked")
     for name in sorted(listed - exported):
         print(f"{name}: in the table, not exported")
     for name in sorted(exported - listed):
