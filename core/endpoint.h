@@ -127,6 +127,7 @@ struct rudp_session_stats {
     uint32_t packet_bytes;
     bool established;
     bool opener;
+    bool closing; /* rudp_session_close was called */
 };
 
 struct rudp_endpoint_stats {

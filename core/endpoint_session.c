@@ -136,6 +136,7 @@ void rudp_session_stats(const struct rudp_session *session, struct rudp_session_
     stats->packet_bytes = session->packet_bytes;
     stats->established = session->state == RUDP_SESSION_ESTABLISHED;
     stats->opener = session->opener;
+    stats->closing = session->closing;
 }
 
 void rudp_session_release(struct rudp_endpoint *endpoint, struct rudp_session *session)

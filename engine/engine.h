@@ -121,6 +121,16 @@ struct engine_socket_stats {
 void engine_socket_stats(struct engine_socket *sock,
                          struct engine_socket_stats *stats); /* enters */
 
+/* The same while entered, but for the wake counts, which are 0. */
+void engine_socket_stats_entered(struct engine_socket *sock, struct engine_socket_stats *stats);
+
+/* Calls visit for every socket whose engine runs in this process, newest first, entered, with the
+ * context of its options, until it returns false. visit may only look. Returns whether it went
+ * through all. On the engine thread, with nothing entered. */
+bool engine_each_socket(bool (*visit)(void *context, struct engine_socket *sock,
+                                      void *socket_context),
+                        void *context);
+
 /* Lets the engine thread watch another descriptor on behalf of sock: on_ready runs with sock
  * entered when one of events (EPOLLIN, EPOLLOUT; level-triggered) holds. events may be 0 to
  * pause. One watch per engine_socket. engine_socket_destroy ends it; the descriptor stays the

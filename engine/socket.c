@@ -276,17 +276,39 @@ int engine_socket_watch(struct engine_socket *sock, int fd, uint32_t events,
 
 /* --- Statistics, fork ------------------------------------------------------------------------- */
 
+void engine_socket_stats_entered(struct engine_socket *sock, struct engine_socket_stats *stats)
+{
+    *stats = sock->stats;
+    rudp_endpoint_stats(sock->endpoint, &stats->endpoint);
+}
+
 void engine_socket_stats(struct engine_socket *sock, struct engine_socket_stats *stats)
 {
     struct engine_thread_stats thread_stats;
 
     engine_socket_enter(sock);
-    *stats = sock->stats;
-    rudp_endpoint_stats(sock->endpoint, &stats->endpoint);
+    engine_socket_stats_entered(sock, stats);
     engine_socket_leave(sock);
     engine_thread_stats(&thread_stats);
     stats->wake_count = thread_stats.wake_count;
     stats->wake_avoided_count = thread_stats.wake_avoided_count;
+}
+
+bool engine_each_socket(bool (*visit)(void *context, struct engine_socket *sock,
+                                      void *socket_context),
+                        void *context)
+{
+    bool goes_on = true;
+
+    pthread_mutex_lock(&sockets.lock);
+    for (struct engine_socket *sock = sockets.first; sock != NULL && goes_on; sock = sock->next) {
+        engine_socket_lock(sock);
+        if (sock->is_owned && !sock->is_retired)
+            goes_on = visit(context, sock, sock->context);
+        engine_socket_unlock(sock);
+    }
+    pthread_mutex_unlock(&sockets.lock);
+    return goes_on;
 }
 
 bool engine_is_owner(void)

@@ -178,6 +178,12 @@ static bool read_yes_no(struct value value, bool *is_yes)
     return *is_yes || is_word(value, "no");
 }
 
+static bool read_on_off(struct value value, bool *is_on)
+{
+    *is_on = is_word(value, "on");
+    return *is_on || is_word(value, "off");
+}
+
 static bool read_log_level(struct value value, enum shim_log_level *level)
 {
     static const char *const names[] = {"off", "error", "warn", "info", "debug"};
@@ -267,6 +273,7 @@ enum rudp_status shim_environment_parse(const char *const *environ_like,
     *settings = (struct shim_settings){
         .memory_bytes_max = MEMORY_BYTES_DEFAULT,
         .log_level = SHIM_LOG_ERROR,
+        .publishes_stats = true,
     };
     rudp_config_init(&settings->config);
     for (; environ_like != NULL && *environ_like != NULL; environ_like++) {

@@ -50,13 +50,16 @@
     X(ACCEPT_PLAIN, read_yes_no, accepts_plain, "yes, no", "no",                                   \
       "whether plain datagrams from tagged peers reach the program")                               \
     X(LOG, read_log_level, log_level, "off, error, warn, info, debug", "error", "what is logged")  \
-    X(LOG_FILE, read_path, log_path, "an absolute path", "standard error", "where it is logged")
+    X(LOG_FILE, read_path, log_path, "an absolute path", "standard error", "where it is logged")   \
+    X(STATS, read_on_off, publishes_stats, "on, off", "on",                                        \
+      "whether rudp stat can read the live counters")
 
 struct shim_settings {
     struct rudp_config config;
     struct shim_rules rules;
     size_t memory_bytes_max; /* 0: no bound */
     bool accepts_plain;
+    bool publishes_stats;
     bool is_unused; /* target of variables that have one value only */
     enum shim_log_level log_level;
     char log_path[SHIM_PATH_BYTES_MAX]; /* empty: standard error */

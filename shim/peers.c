@@ -15,6 +15,7 @@ struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *s
     *peer = (struct shim_peer){
         .session = session,
         .next = sock->peers,
+        .number = ++sock->session_number,
         .is_opener = is_opener,
     };
     if (sock->peers != NULL)

@@ -11,10 +11,11 @@ struct shim_peer {
     struct shim_peer *next;
     struct shim_peer *previous;
     struct shim_peer *ready_next;
-    bool is_ready;  /* in the socket's ready list */
-    bool is_full;   /* a send was refused and WRITABLE is awaited */
-    bool is_opener; /* this side opened it */
-    bool is_closed; /* CLOSED was seen: released when its last message is delivered */
+    uint64_t number; /* of the sessions of this socket, from 1; the list has the highest first */
+    bool is_ready;   /* in the socket's ready list */
+    bool is_full;    /* a send was refused and WRITABLE is awaited */
+    bool is_opener;  /* this side opened it */
+    bool is_closed;  /* CLOSED was seen: released when its last message is delivered */
 };
 
 /* NULL: no memory. */

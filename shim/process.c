@@ -7,6 +7,7 @@
 #include "shim/linger.h"
 #include "shim/real.h"
 #include "shim/socket.h"
+#include "shim/stat.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -55,6 +56,7 @@ static void unmark_engine(void)
 static void after_fork_child(void)
 {
     atomic_store(&table_pid, shim_process_pid());
+    shim_stat_after_fork_child();
     unmark_engine(); /* the child's engine, if it gets one, has others */
     shim_socket_after_fork_child();
 }
@@ -75,6 +77,7 @@ void shim_process_protect_engine(void)
     engine_fd_count = engine_descriptors(engine_fds, ENGINE_FD_COUNT_MAX);
     for (size_t index = 0; index < engine_fd_count; index++)
         fd_table_set_private(engine_fds[index], true);
+    shim_stat_start();
 }
 
 void shim_process_flush(void)

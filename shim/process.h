@@ -21,7 +21,7 @@ bool shim_process_is_guest(void);
 /* The first socket is being made: from now on fork matters. */
 void shim_process_use(void);
 
-/* Marks the engine's own descriptors private. */
+/* The engine runs: marks its own descriptors private and lets its counters be read. */
 void shim_process_protect_engine(void);
 
 /* Delivers what was accepted before the process ends. The first call does it, in the process that

@@ -32,6 +32,7 @@ static pthread_mutex_t start_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct slab *slabs;
 static struct shim_socket *free_first;
 static struct engine_signal_mask fork_mask;
+static uint64_t start_count; /* of sockets; under the start mutex */
 
 static void *map_pages(size_t bytes)
 {
@@ -371,6 +372,7 @@ static int start_locked(struct shim_socket *sock)
     atomic_store(&sock->receive_buffer_shown,
                  show_receive_buffer(sock)); /* before it is enlarged */
     shim_socket_refresh_local(sock);
+    sock->number = ++start_count;
     int result = engine_socket_create(&engine, sock->wire_fd, &options);
 
     if (result < 0) {

@@ -52,6 +52,7 @@ struct shim_socket {
     int wire_fd;
     int pair_fd;
     uint64_t cookie;
+    uint64_t number; /* of the sockets that this process started, from 1 */
 
     _Atomic(struct engine_socket *) engine; /* NULL until started */
     _Atomic pid_t owner_pid;                /* 0 until started */
@@ -79,6 +80,7 @@ struct shim_socket {
     struct shim_peer *peers;       /* all sessions */
     struct shim_peer *ready_first; /* sessions with a message for the program, oldest first */
     struct shim_peer *ready_last;
+    uint64_t session_number;     /* the last one given */
     _Atomic uint32_t peer_count; /* of peers; read by linger.c without entering */
     uint32_t failure_count;
     struct shim_failure failures[SHIM_FAILURE_COUNT_MAX];

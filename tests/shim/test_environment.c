@@ -29,6 +29,7 @@ START_TEST(defaults)
     ck_assert_uint_eq(settings.memory_bytes_max, 256u << 20);
     ck_assert_uint_eq(settings.rules.count, 0);
     ck_assert(!settings.accepts_plain);
+    ck_assert(settings.publishes_stats);
     ck_assert_int_eq(settings.log_level, SHIM_LOG_ERROR);
     ck_assert_uint_eq(shim_environment_parse(NULL, &settings, error, sizeof error), RUDP_OK);
 }
@@ -63,6 +64,8 @@ END_TEST
     X("RUDP_FALLBACK=none", rules.count, 0)                                                        \
     X("RUDP_ACCEPT_PLAIN=yes", accepts_plain, true)                                                \
     X("RUDP_ACCEPT_PLAIN=no", accepts_plain, false)                                                \
+    X("RUDP_STATS=off", publishes_stats, false)                                                    \
+    X("RUDP_STATS=on", publishes_stats, true)                                                      \
     X("RUDP_LOG=debug", log_level, SHIM_LOG_DEBUG)                                                 \
     X("RUDP_LOG=off", log_level, SHIM_LOG_OFF)
 
@@ -106,6 +109,7 @@ START_TEST(bad_values)
         "RUDP_FALLBACK=plain",
         "RUDP_ACCEPT_PLAIN=1",
         "RUDP_LOG=loud",
+        "RUDP_STATS=yes",
         "RUDP_LOG_FILE=relative",
         "RUDP_LOG_FILE=",
         "RUDP_SNDBUF=99999999999999999999999",
