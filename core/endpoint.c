@@ -52,6 +52,8 @@ void rudp_endpoint_destroy(struct rudp_endpoint *endpoint)
     struct rudp_context context = endpoint_context(endpoint, 0);
     struct rudp_host host = endpoint->host;
 
+    endpoint->is_torn = true; /* for good: who is killed in here leaves nothing to go on with */
+
     while (!rudp_list_is_empty(&endpoint->all))
         endpoint_remove(
             endpoint, RUDP_CONTAINER(endpoint->all.next, struct rudp_session, links.all), &context);
@@ -62,8 +64,14 @@ void rudp_endpoint_destroy(struct rudp_endpoint *endpoint)
     rudp_release(&host, endpoint, sizeof *endpoint);
 }
 
+bool rudp_endpoint_is_torn(const struct rudp_endpoint *endpoint)
+{
+    return endpoint->is_torn;
+}
+
 void rudp_endpoint_set_accepting(struct rudp_endpoint *endpoint, bool accepting)
 {
+    ENDPOINT_CALL(endpoint);
     endpoint->accepting = accepting;
 }
 
@@ -285,6 +293,7 @@ struct rudp_session *endpoint_find_next(const struct rudp_session *session)
 
 void rudp_endpoint_advance(struct rudp_endpoint *endpoint, uint64_t now_us)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
     struct rudp_wheel_entry *timer;
 
@@ -306,6 +315,7 @@ uint64_t rudp_endpoint_deadline_us(const struct rudp_endpoint *endpoint)
 size_t rudp_endpoint_next_packet(struct rudp_endpoint *endpoint, struct rudp_path *path,
                                  uint8_t *out, size_t out_bytes, uint64_t now_us)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
     size_t packet_bytes =
         rudp_replies_take(&endpoint->replies, &endpoint->host, path, out, out_bytes);
@@ -328,6 +338,7 @@ size_t rudp_endpoint_next_packet(struct rudp_endpoint *endpoint, struct rudp_pat
 
 bool rudp_endpoint_next_event(struct rudp_endpoint *endpoint, struct rudp_event *event)
 {
+    ENDPOINT_CALL(endpoint);
     if (rudp_list_is_empty(&endpoint->to_event))
         return false;
     struct rudp_session *session =
@@ -343,6 +354,25 @@ bool rudp_endpoint_next_event(struct rudp_endpoint *endpoint, struct rudp_event 
         event->undelivered_bytes = session->undelivered_bytes;
     }
     return true;
+}
+
+void rudp_endpoint_repeat_events(struct rudp_endpoint *endpoint)
+{
+    ENDPOINT_CALL(endpoint);
+
+    for (struct rudp_list_node *node = endpoint->all.next; node != &endpoint->all;
+         node = node->next) {
+        struct rudp_session *session = RUDP_CONTAINER(node, struct rudp_session, links.all);
+
+        if (session->tag == 0 && !session->opener)
+            rudp_session_raise(session, RUDP_EVENT_OPENED);
+        rudp_session_raise(session, RUDP_EVENT_READABLE);
+        rudp_session_raise(session, RUDP_EVENT_WRITABLE);
+        if (session->state == RUDP_SESSION_CLOSED)
+            rudp_session_raise(session, RUDP_EVENT_CLOSED);
+        if (!rudp_list_is_linked(&session->links.to_event))
+            rudp_list_append(&endpoint->to_event, &session->links.to_event);
+    }
 }
 
 void rudp_endpoint_stats(const struct rudp_endpoint *endpoint, struct rudp_endpoint_stats *stats)

@@ -143,6 +143,15 @@ enum rudp_status rudp_endpoint_create(struct rudp_endpoint **endpoint,
                                       const struct rudp_config *config,
                                       const struct rudp_host *host, uint64_t now_us);
 
+/* Whether a call that changes the endpoint never returned: the process that made it was killed in
+ * the middle. Nothing else may be asked of it then. For endpoints in memory that outlives its
+ * process. */
+bool rudp_endpoint_is_torn(const struct rudp_endpoint *endpoint);
+
+/* Raises again what a caller that is no more may have taken without acting on it: OPENED of
+ * sessions without a tag that the peer opened, READABLE, WRITABLE, CLOSED. */
+void rudp_endpoint_repeat_events(struct rudp_endpoint *endpoint);
+
 /* Frees everything, sessions included, without a word to the peers. */
 void rudp_endpoint_destroy(struct rudp_endpoint *endpoint);
 

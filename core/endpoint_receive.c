@@ -365,6 +365,7 @@ enum rudp_verdict rudp_endpoint_receive(struct rudp_endpoint *endpoint,
                                         const struct rudp_path *path, const uint8_t *packet,
                                         size_t packet_bytes, uint64_t now_us)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
     struct rudp_header header;
     struct rudp_reader frames;

@@ -4,6 +4,7 @@
 enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct rudp_path *path,
                                     struct rudp_session **session, uint64_t now_us)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     /* To the peer a second hello from here means that this side started again. */
@@ -37,6 +38,7 @@ enum rudp_status rudp_session_send(struct rudp_endpoint *endpoint, struct rudp_s
                                    const struct rudp_slice *slices, size_t slice_count,
                                    uint64_t now_us)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     if (session->state == RUDP_SESSION_CLOSED || session->closing)
@@ -61,6 +63,7 @@ enum rudp_status rudp_session_send(struct rudp_endpoint *endpoint, struct rudp_s
 enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_session *session,
                                    void *buffer, size_t buffer_bytes, size_t *message_bytes)
 {
+    ENDPOINT_CALL(endpoint);
     enum rudp_status status = rudp_recv_stream_next(&session->recv, &endpoint->host, message_bytes);
 
     if (status != RUDP_OK) {
@@ -76,6 +79,7 @@ enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_s
 void rudp_session_consume(struct rudp_endpoint *endpoint, struct rudp_session *session,
                           uint64_t now_us)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     rudp_session_take(session, &context);
@@ -85,6 +89,7 @@ void rudp_session_consume(struct rudp_endpoint *endpoint, struct rudp_session *s
 void rudp_session_close(struct rudp_endpoint *endpoint, struct rudp_session *session,
                         uint64_t now_us)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     if (session->closing || session->state == RUDP_SESSION_CLOSED)
@@ -101,6 +106,7 @@ void rudp_session_close(struct rudp_endpoint *endpoint, struct rudp_session *ses
 void rudp_session_abort(struct rudp_endpoint *endpoint, struct rudp_session *session,
                         uint64_t now_us)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     rudp_session_finish(session, &context, RUDP_CLOSE_REASON_ABORTED, RUDP_CLOSE_ABORTED);
@@ -141,6 +147,7 @@ void rudp_session_stats(const struct rudp_session *session, struct rudp_session_
 
 void rudp_session_release(struct rudp_endpoint *endpoint, struct rudp_session *session)
 {
+    ENDPOINT_CALL(endpoint);
     struct rudp_context context = endpoint_context(endpoint, 0);
 
     RUDP_ASSERT(session->state == RUDP_SESSION_CLOSED && session->events == 0);

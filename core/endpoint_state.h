@@ -14,6 +14,7 @@
 #include "core/tombstone.h"
 
 struct rudp_endpoint {
+    bool is_torn; /* a call that changes something is under way, or never came back */
     struct rudp_config config;
     struct rudp_host host;
     bool accepting;
@@ -38,6 +39,27 @@ static inline struct rudp_context endpoint_context(const struct rudp_endpoint *e
 {
     return (struct rudp_context){&endpoint->config, &endpoint->host, now_us};
 }
+
+/* The endpoint of a call that changes something, from here to the end of the scope: whoever finds
+ * the endpoint after its process was killed can tell whether it is whole. The fences keep the
+ * compiler from moving the work out from between. */
+static inline struct rudp_endpoint *endpoint_begin(struct rudp_endpoint *endpoint)
+{
+    RUDP_ASSERT(!endpoint->is_torn);
+    endpoint->is_torn = true;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return endpoint;
+}
+
+static inline void endpoint_end(struct rudp_endpoint **endpoint)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    (*endpoint)->is_torn = false;
+}
+
+#define ENDPOINT_CALL(endpoint)                                                                    \
+    __attribute__((cleanup(endpoint_end), unused)) struct rudp_endpoint *call =                    \
+        endpoint_begin(endpoint)
 
 /* A session's place after something happened to it: timer, lists, tables, tombstone. */
 void endpoint_update(struct rudp_endpoint *endpoint, struct rudp_session *session,

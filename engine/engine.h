@@ -63,6 +63,14 @@ struct engine_socket_options {
 void engine_set_memory_max(size_t bytes);
 size_t engine_memory_used(void);
 
+/* Sessions are kept in memory that forked children share, so that one of them can go on with them.
+ * Before the first socket. */
+void engine_share_memory(void);
+
+/* The arena (arena.h) of this process's sockets; made when first asked for. NULL: no memory. */
+struct engine_arena;
+struct engine_arena *engine_memory_arena(void);
+
 /* Monotonic clock, microseconds. */
 uint64_t engine_now_us(void);
 

@@ -2,16 +2,9 @@
 
 #include "core/list.h"
 #include "engine/memory.h"
-#include "engine/pool.h"
 #include "engine/random.h"
 
 #include <errno.h>
-#include <stdlib.h>
-
-static const struct rudp_host core_host = {
-    .allocator = {.allocate = engine_memory_allocate, .release = engine_memory_release},
-    .random = {.fill = engine_random_fill},
-};
 
 static struct {
     pthread_mutex_t lock; /* outermost */
@@ -121,8 +114,13 @@ static int init_socket(struct engine_socket *sock, int wire_fd,
         return result;
     if (rudp_config_check(options->config) != RUDP_OK)
         return -EINVAL;
-    if (rudp_endpoint_create(&sock->endpoint, options->config, &core_host, engine_now_us()) !=
-        RUDP_OK)
+    struct rudp_host host = {
+        .allocator = {engine_memory_arena(), engine_memory_allocate, engine_memory_release},
+        .random = {.fill = engine_random_fill},
+    };
+
+    if (host.allocator.context == NULL ||
+        rudp_endpoint_create(&sock->endpoint, options->config, &host, engine_now_us()) != RUDP_OK)
         return -ENOMEM;
     pthread_mutex_init(&sock->lock, NULL);
     sock->handler = *options->handler;
@@ -139,7 +137,7 @@ static int init_socket(struct engine_socket *sock, int wire_fd,
 static void free_socket(struct engine_socket *sock)
 {
     pthread_mutex_destroy(&sock->lock);
-    free(sock);
+    engine_sys_unmap(sock, sizeof *sock);
 }
 
 static void run_free(struct engine_job *job)
@@ -154,13 +152,13 @@ static int create(struct engine_socket **out, int wire_fd,
 
     if (result < 0)
         return result;
-    struct engine_socket *sock = calloc(1, sizeof *sock);
+    struct engine_socket *sock = engine_sys_map(sizeof *sock);
 
     if (sock == NULL)
         return -ENOMEM;
     result = init_socket(sock, wire_fd, options);
     if (result < 0) {
-        free(sock);
+        engine_sys_unmap(sock, sizeof *sock);
         return result;
     }
     *out = sock; /* before packets can come: handlers may look for it there */
@@ -331,7 +329,6 @@ void engine_before_fork(void)
         engine_socket_lock(sock);
     engine_thread_before_fork();
     wire_before_fork();
-    engine_pool_before_fork();
 }
 
 static void unlock_after_fork(void)
@@ -346,7 +343,6 @@ static void unlock_after_fork(void)
 
 void engine_after_fork_parent(void)
 {
-    engine_pool_after_fork();
     wire_after_fork();
     engine_thread_after_fork_parent();
     unlock_after_fork();
@@ -354,8 +350,8 @@ void engine_after_fork_parent(void)
 
 void engine_after_fork_child(void)
 {
-    engine_pool_after_fork();
     wire_after_fork();
+    engine_memory_after_fork_child();
     engine_thread_after_fork_child();
     for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next) {
         sock->is_owned = false;

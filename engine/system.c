@@ -2,11 +2,13 @@
 
 #include "engine/raw.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -177,4 +179,39 @@ void engine_sys_futex_wake_all(_Atomic uint32_t *word)
 long engine_sys_getrandom(void *out, size_t bytes)
 {
     return raw_call6(SYS_getrandom, raw_pointer(out), (long)bytes, 0, 0, 0, 0);
+}
+
+void *engine_sys_map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void engine_sys_unmap(void *memory, size_t bytes)
+{
+    (void)munmap(memory, bytes);
+}
+
+long engine_sys_memfd(const char *name)
+{
+    enum {
+        CLOSE_ON_EXEC = 1,
+        NOT_EXECUTABLE = 8 /* since Linux 6.3, which warns without it */
+    };
+    long fd =
+        raw_call6(SYS_memfd_create, raw_pointer(name), CLOSE_ON_EXEC | NOT_EXECUTABLE, 0, 0, 0, 0);
+
+    return fd != -EINVAL
+               ? fd
+               : raw_call6(SYS_memfd_create, raw_pointer(name), CLOSE_ON_EXEC, 0, 0, 0, 0);
+}
+
+long engine_sys_truncate(int fd, size_t bytes)
+{
+    int saved_errno = errno;
+    long result = ftruncate(fd, (off_t)bytes) == 0 ? 0 : -errno;
+
+    errno = saved_errno;
+    return result;
 }

@@ -54,4 +54,11 @@ void engine_sys_futex_wake_all(_Atomic uint32_t *word);
 
 long engine_sys_getrandom(void *out, size_t bytes);
 
+/* Memory of the process alone, cleared, a page or more; NULL: refused. */
+void *engine_sys_map(size_t bytes);
+void engine_sys_unmap(void *memory, size_t bytes);
+
+long engine_sys_memfd(const char *name); /* close-on-exec */
+long engine_sys_truncate(int fd, size_t bytes);
+
 #endif

@@ -2,7 +2,6 @@
 
 #include "core/config.h"
 #include "engine/engine.h"
-#include "engine/pool.h"
 #include "engine/system.h"
 
 #include <errno.h>
@@ -53,7 +52,7 @@ struct wire_batch *wire_batch_acquire(void)
     }
     pthread_mutex_unlock(&pool.lock);
     if (batch == NULL)
-        batch = engine_pool_take(sizeof *batch);
+        batch = engine_sys_map(sizeof *batch);
     if (batch != NULL)
         reset(batch);
     return batch;
@@ -71,7 +70,7 @@ void wire_batch_release(struct wire_batch *batch)
     }
     pthread_mutex_unlock(&pool.lock);
     if (!is_kept)
-        engine_pool_give(batch, sizeof *batch);
+        engine_sys_unmap(batch, sizeof *batch);
 }
 
 uint8_t *wire_batch_room(struct wire_batch *batch, size_t *bytes)

@@ -1,6 +1,6 @@
 #include "shim/peers.h"
 
-#include "engine/pool.h"
+#include "engine/arena.h"
 #include "shim/log.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *session,
                                 bool is_opener)
 {
-    struct shim_peer *peer = engine_pool_take(sizeof *peer);
+    struct shim_peer *peer = engine_arena_take(engine_memory_arena(), sizeof *peer);
 
     if (peer == NULL)
         return NULL;
@@ -62,7 +62,7 @@ void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
     if (peer->next != NULL)
         peer->next->previous = peer->previous;
     rudp_session_release(endpoint, peer->session);
-    engine_pool_give(peer, sizeof *peer);
+    engine_arena_give(engine_memory_arena(), peer, sizeof *peer);
     atomic_fetch_sub(&sock->peer_count, 1);
 }
 
@@ -72,7 +72,7 @@ void shim_peer_forget_all(struct shim_socket *sock)
         struct shim_peer *peer = sock->peers;
 
         sock->peers = peer->next;
-        engine_pool_give(peer, sizeof *peer);
+        engine_arena_give(engine_memory_arena(), peer, sizeof *peer);
     }
 }
 
