@@ -237,7 +237,8 @@ uint64_t rudp_recv_stream_restart(struct rudp_recv_stream *stream, const struct 
     RUDP_ASSERT(status == RUDP_OK);
     status = rudp_ranges_remove(&stream->starts, host, origin, RUDP_NEVER, UINT32_MAX);
     RUDP_ASSERT(status == RUDP_OK);
-    stream->limit_offset = origin + window_bytes;
+    /* What is unread still takes room: else each incarnation would add a window to it. */
+    stream->limit_offset = max_u64(origin, stream->base_offset + window_bytes);
     stream->final_offset = RUDP_NEVER;
     stream->peeked_offset = RUDP_NEVER;
     return origin;
