@@ -39,6 +39,8 @@ struct rudp_config {
     uint32_t session_count_max;   /* > 0: sessions of one endpoint */
     uint32_t half_open_count_max; /* unproven sessions before hellos must carry a cookie */
     bool accepts_sessions;        /* false: hellos of strangers are dropped */
+    bool reopens; /* an opener whose peer ends the session before all was delivered opens anew, as
+                   * after a restart: somebody else may serve that address now */
     enum rudp_cc_algorithm cc;
     enum rudp_order order;
 };

@@ -186,6 +186,16 @@ static void send_close(struct rudp_endpoint *endpoint, const struct rudp_session
     rudp_replies_commit(&endpoint->replies);
 }
 
+static void bury(struct rudp_endpoint *endpoint, const struct rudp_session *session,
+                 const struct rudp_context *context, struct rudp_tombstone *tombstone,
+                 uint64_t life_us)
+{
+    tombstone->path = session->path;
+    tombstone->next_pn = session->loss.next_pn + 1; /* the CLOSE before it took one */
+    rudp_tombstones_add(&endpoint->tombstones, &endpoint->host, tombstone, session->local_id,
+                        session->peer_id, context->now_us + life_us);
+}
+
 /* A session that is over leaves the tables; a tombstone answers for it. */
 static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
                    const struct rudp_context *context)
@@ -209,19 +219,39 @@ static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
         struct rudp_tombstone *tombstone = session->links.tombstone;
 
         session->links.tombstone = NULL;
-        tombstone->path = session->path;
-        tombstone->next_pn = session->loss.next_pn + 1; /* the CLOSE above took one */
         tombstone->close_code = finished ? RUDP_CLOSE_FINISHED : RUDP_CLOSE_ABORTED;
+        tombstone->tells_delivery = rudp_session_final_credit(session, context, &tombstone->credit);
         tombstone->resets = replaced;
-        rudp_tombstones_add(&endpoint->tombstones, &endpoint->host, tombstone, session->local_id,
-                            session->peer_id, context->now_us + life_us);
+        bury(endpoint, session, context, tombstone, life_us);
     }
     rudp_received_clear(&session->received, context->host);
+}
+
+/* The peer ended this incarnation: it gets its last word, and the next one begins. */
+static void reopen(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                   const struct rudp_context *context)
+{
+    /* Without memory for one, late packets of the peer's are answered by RESET, which ends what is
+     * over there anyway. */
+    struct rudp_tombstone *tombstone =
+        session->peer_id == 0 ? NULL
+                              : rudp_tombstones_reserve(&endpoint->tombstones, &endpoint->host);
+
+    session->close_code = session->reopen_code;
+    send_close(endpoint, session, context);
+    session->close_code = RUDP_CLOSE_SILENT;
+    if (tombstone != NULL) {
+        tombstone->close_code = RUDP_CLOSE_FINISHED;
+        bury(endpoint, session, context, tombstone, TOMBSTONE_US);
+    }
+    endpoint_restart(endpoint, session, context);
 }
 
 void endpoint_update(struct rudp_endpoint *endpoint, struct rudp_session *session,
                      const struct rudp_context *context)
 {
+    if (session->reopen_due && session->state != RUDP_SESSION_CLOSED)
+        reopen(endpoint, session, context);
     count_half_open(endpoint, session);
     rudp_session_watch_delivery(session, context);
     if (session->events != 0 && !rudp_list_is_linked(&session->links.to_event))
@@ -384,10 +414,12 @@ void rudp_endpoint_stats(const struct rudp_endpoint *endpoint, struct rudp_endpo
     stats->tombstone_count = endpoint->tombstones.count;
 }
 
-/* A session that a program can still send on. */
-static bool is_usable(const struct rudp_session *session)
+/* A session that a program can still send on. An opener whose peer is leaving takes what its next
+ * incarnation will send: a second session would overtake it. */
+static bool is_usable(const struct rudp_endpoint *endpoint, const struct rudp_session *session)
 {
-    return !session->closing && session->recv.final_offset == RUDP_NEVER;
+    return !session->closing && (session->recv.final_offset == RUDP_NEVER ||
+                                 (endpoint->config.reopens && session->opener));
 }
 
 struct rudp_session *rudp_endpoint_find(struct rudp_endpoint *endpoint,
@@ -395,7 +427,7 @@ struct rudp_session *rudp_endpoint_find(struct rudp_endpoint *endpoint,
 {
     struct rudp_session *session = endpoint_find_address(endpoint, remote);
 
-    while (session != NULL && !is_usable(session))
+    while (session != NULL && !is_usable(endpoint, session))
         session = endpoint_find_next(session);
     return session;
 }

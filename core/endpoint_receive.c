@@ -305,7 +305,7 @@ static enum rudp_drop receive_reset(struct rudp_endpoint *endpoint,
         session = endpoint_find_next(session);
     if (session == NULL)
         return RUDP_DROP_UNKNOWN_ID;
-    if (session->opener)
+    if (session->opener && rudp_session_may_restart(session, context))
         endpoint_restart(endpoint, session, context);
     else
         rudp_session_finish(session, context, RUDP_CLOSE_REASON_PEER_RESTARTED, RUDP_CLOSE_SILENT);

@@ -43,6 +43,8 @@ static void reset_incarnation(struct rudp_session *session, const struct rudp_co
     reset_credit(session);
     session->token_bytes = 0;
     session->retry_count = 0;
+    session->reopen_due = false;
+    session->hello_us = RUDP_NEVER;
     session->probe_count = 0;
     session->ping_due = false;
     session->blocked_due = false;
@@ -69,6 +71,7 @@ enum rudp_status rudp_session_init(struct rudp_session *session, const struct ru
     session->path = *path;
     session->readable_armed = true;
     session->close_code = RUDP_CLOSE_SILENT;
+    session->stalled_us = RUDP_NEVER;
     rudp_loss_init(&session->loss);
     rudp_recv_stream_init(&session->recv, context->config->order,
                           context->config->receive_buffer_bytes);
@@ -127,6 +130,48 @@ void rudp_session_restart_receiving(struct rudp_session *session,
     reset_credit(session);
 }
 
+bool rudp_session_reopen(struct rudp_session *session, const struct rudp_context *context,
+                         uint8_t close_code, bool is_exact)
+{
+    /* What an unordered peer took out of turn is not told. */
+    if (!context->config->reopens || !is_exact || !session->opener || session->peer.wants_starts ||
+        session->state == RUDP_SESSION_CLOSED ||
+        rudp_send_stream_queued_bytes(&session->send) == 0 ||
+        !rudp_session_may_restart(session, context))
+        return false;
+    session->reopen_due = true;
+    session->reopen_code = close_code;
+    return true;
+}
+
+bool rudp_session_may_restart(const struct rudp_session *session,
+                              const struct rudp_context *context)
+{
+    return session->stalled_us == RUDP_NEVER ||
+           context->now_us < session->stalled_us + context->config->connect_timeout_us;
+}
+
+/* A peer that ends incarnation after incarnation is called ever more slowly, and for the connect
+ * timeout in all. */
+static void watch_stall(struct rudp_session *session, const struct rudp_context *context)
+{
+    if (rudp_send_stream_queued_bytes(&session->send) == 0) {
+        session->stalled_us = RUDP_NEVER;
+        return;
+    }
+    if (session->stalled_us == RUDP_NEVER) {
+        session->stalled_us = context->now_us;
+        session->stalled_count = 0;
+        return;
+    }
+    uint64_t wait_us = rudp_session_pto_base_us(session, context)
+                       << min_u64(session->stalled_count++, 10);
+
+    session->opened_us = session->stalled_us;
+    session->hello_due = false;
+    session->hello_us = context->now_us + min_u64(wait_us, context->config->rto_max_us);
+}
+
 void rudp_session_restart(struct rudp_session *session, const struct rudp_context *context,
                           uint64_t local_id)
 {
@@ -138,6 +183,7 @@ void rudp_session_restart(struct rudp_session *session, const struct rudp_contex
     reset_incarnation(session, context, local_id);
     session->state = RUDP_SESSION_HELLO_SENT;
     session->hello_due = true;
+    watch_stall(session, context);
     session->stats.restart_count++;
     rudp_session_raise(session, RUDP_EVENT_PEER_RESTARTED);
 }

@@ -79,6 +79,12 @@ struct rudp_session {
     uint64_t large_acked_sent_us; /* of these that was acknowledged, which was sent at this time */
     struct rudp_params peer;      /* what the peer told of itself */
 
+    bool reopen_due;        /* the peer ended this incarnation, the next one has not begun yet */
+    uint8_t reopen_code;    /* what the peer is told then */
+    uint64_t hello_us;      /* when a held-back hello may leave; RUDP_NEVER */
+    uint64_t stalled_us;    /* the first restart with nothing delivered since; RUDP_NEVER */
+    uint32_t stalled_count; /* restarts since */
+
     bool answered;             /* was established in this incarnation */
     uint64_t opened_us;        /* when this incarnation's handshake began */
     uint64_t last_received_us; /* a valid packet from the peer */
@@ -146,6 +152,16 @@ void rudp_session_clear(struct rudp_session *session, const struct rudp_context 
 void rudp_session_finish(struct rudp_session *session, const struct rudp_context *context,
                          enum rudp_close_reason reason, uint8_t close_code);
 
+/* The peer ended the session and is told close_code. True: it goes on in a new incarnation, which
+ * the endpoint begins (reopen_due); else it is to be finished. is_exact: how far the peer delivered
+ * is known for good. */
+bool rudp_session_reopen(struct rudp_session *session, const struct rudp_context *context,
+                         uint8_t close_code, bool is_exact);
+
+/* Opener only. False: incarnations end without anything delivered for the connect timeout. */
+bool rudp_session_may_restart(const struct rudp_session *session,
+                              const struct rudp_context *context);
+
 /* Opener only: begins a new incarnation under a new id and sends again what was not delivered. */
 void rudp_session_restart(struct rudp_session *session, const struct rudp_context *context,
                           uint64_t local_id);
@@ -212,6 +228,12 @@ uint64_t rudp_session_budget_bytes(const struct rudp_session *session);
 /* The last packet of a session that is over: acknowledgement and CLOSE. 0 when it ends silently. */
 size_t rudp_session_write_close(const struct rudp_session *session,
                                 const struct rudp_context *context, uint8_t *out, size_t out_bytes);
+
+/* How far a session that its program ended delivered, for its last word. False: no program said
+ * that it reads no further, or messages may have been taken out of turn. */
+bool rudp_session_final_credit(const struct rudp_session *session,
+                               const struct rudp_context *context,
+                               struct rudp_credit_frame *credit);
 
 /* session_timer.c: when something is due, and doing it. */
 uint64_t rudp_session_deadline_us(const struct rudp_session *session,

@@ -21,6 +21,7 @@ static bool frame_is_plausible(const struct rudp_session *session, const struct 
 struct survey {
     bool eliciting;
     bool closes;
+    bool tells_delivery;
 };
 
 /* First pass: every frame reads and makes sense. */
@@ -39,6 +40,7 @@ static enum rudp_drop check_frames(const struct rudp_session *session, struct ru
             return RUDP_DROP_MALFORMED;
         survey->eliciting = survey->eliciting || is_eliciting(frame.type);
         survey->closes = survey->closes || frame.type == RUDP_FRAME_CLOSE;
+        survey->tells_delivery = survey->tells_delivery || frame.type == RUDP_FRAME_CREDIT;
     }
     return RUDP_DROP_COUNT;
 }
@@ -56,12 +58,15 @@ static void apply_credit(struct rudp_session *session, const struct rudp_context
                          const struct rudp_credit_frame *credit)
 {
     struct rudp_send_stream *send = &session->send;
+    uint64_t before_offset = send->base_offset;
 
     send->limit_offset =
         max_u64(send->limit_offset, add_ceil_u64(session->send_origin, credit->limit_offset));
     /* An older incarnation of this CREDIT may come late: on_delivered ignores what is known. */
     rudp_send_stream_on_delivered(send, context->host,
                                   session->send_origin + credit->delivered_offset);
+    if (send->base_offset > before_offset)
+        session->stalled_us = RUDP_NEVER;
     if (!rudp_send_stream_is_blocked(send)) {
         session->blocked_count = 0;
         session->blocked_us = RUDP_NEVER;
@@ -95,12 +100,15 @@ static enum rudp_drop apply_data(struct rudp_session *session, const struct rudp
     }
 }
 
+/* is_exact: the peer's last word on what it delivered is known. */
 static void apply_close(struct rudp_session *session, const struct rudp_context *context,
-                        enum rudp_close_code code)
+                        enum rudp_close_code code, bool is_exact)
 {
     enum rudp_close_reason reason =
         code == RUDP_CLOSE_FINISHED ? RUDP_CLOSE_REASON_PEER : RUDP_CLOSE_REASON_PEER_ABORTED;
 
+    if (rudp_session_reopen(session, context, RUDP_CLOSE_SILENT, is_exact))
+        return;
     /* A finished peer has received all that came before our FIN (docs/protocol.md section 7). */
     if (code == RUDP_CLOSE_FINISHED && session->fin_sent) {
         rudp_session_finish(session, context, RUDP_CLOSE_REASON_LOCAL, RUDP_CLOSE_SILENT);
@@ -111,7 +119,7 @@ static void apply_close(struct rudp_session *session, const struct rudp_context 
 }
 
 static enum rudp_drop apply_frame(struct rudp_session *session, const struct rudp_context *context,
-                                  const struct rudp_frame *frame)
+                                  const struct rudp_frame *frame, const struct survey *survey)
 {
     switch (frame->type) {
     case RUDP_FRAME_PADDING:
@@ -140,7 +148,9 @@ static enum rudp_drop apply_frame(struct rudp_session *session, const struct rud
             return RUDP_DROP_MALFORMED;
         return RUDP_DROP_COUNT;
     case RUDP_FRAME_CLOSE:
-        apply_close(session, context, frame->close_code);
+        apply_close(session, context, frame->close_code,
+                    frame->close_code != RUDP_CLOSE_PROTOCOL &&
+                        (survey->tells_delivery || session->recv.final_offset != RUDP_NEVER));
         return RUDP_DROP_COUNT;
     case RUDP_FRAME_PATH_CHALLENGE:
         session->path_response = frame->path_value;
@@ -155,14 +165,14 @@ static enum rudp_drop apply_frame(struct rudp_session *session, const struct rud
 /* Second pass. Stops when the session ends or a frame cannot be kept: then the packet is not
  * acknowledged and comes again; what was applied of it before is harmless to apply twice. */
 static enum rudp_drop apply_frames(struct rudp_session *session, const struct rudp_context *context,
-                                   struct rudp_reader frames)
+                                   struct rudp_reader frames, const struct survey *survey)
 {
     struct rudp_frame frame;
 
-    while (frames.left_bytes > 0 && session->state != RUDP_SESSION_CLOSED) {
+    while (frames.left_bytes > 0 && session->state != RUDP_SESSION_CLOSED && !session->reopen_due) {
         if (rudp_wire_read_frame(&frames, &frame) != RUDP_OK)
             return RUDP_DROP_MALFORMED;
-        enum rudp_drop drop = apply_frame(session, context, &frame);
+        enum rudp_drop drop = apply_frame(session, context, &frame, survey);
 
         if (drop != RUDP_DROP_COUNT)
             return drop;
@@ -203,7 +213,8 @@ static void after_packet(struct rudp_session *session, const struct rudp_context
 {
     rudp_session_check_readable(session, context);
     rudp_session_check_writable(session, context);
-    if (session->state != RUDP_SESSION_CLOSED && rudp_recv_stream_is_complete(&session->recv)) {
+    if (session->state != RUDP_SESSION_CLOSED && rudp_recv_stream_is_complete(&session->recv) &&
+        !rudp_session_reopen(session, context, RUDP_CLOSE_FINISHED, true)) {
         enum rudp_close_reason reason =
             session->closing ? RUDP_CLOSE_REASON_LOCAL : RUDP_CLOSE_REASON_PEER;
 
@@ -246,7 +257,7 @@ enum rudp_drop rudp_session_receive(struct rudp_session *session,
     session->unanswered_count = 0;
     session->stats.received_packet_count++;
     session->stats.received_bytes += packet_bytes;
-    drop = apply_frames(session, context, *frames);
+    drop = apply_frames(session, context, *frames, &survey);
     if (drop != RUDP_DROP_COUNT)
         return drop;
     if (survey.eliciting)

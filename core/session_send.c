@@ -168,24 +168,37 @@ static void write_ack(struct rudp_session *session, const struct rudp_context *c
     }
 }
 
+static struct rudp_credit_frame credit_now(const struct rudp_session *session)
+{
+    /* Below the origin it is the last incarnation's messages that are unread. */
+    return (struct rudp_credit_frame){
+        .delivered_offset =
+            sub_floor_u64(rudp_session_delivered_offset(session), session->recv_origin),
+        .limit_offset = session->recv.limit_offset - session->recv_origin,
+    };
+}
+
+bool rudp_session_final_credit(const struct rudp_session *session,
+                               const struct rudp_context *context, struct rudp_credit_frame *credit)
+{
+    bool was_ended = session->closing || session->close_reason == RUDP_CLOSE_REASON_ABORTED;
+
+    *credit = credit_now(session);
+    return was_ended && context->config->order == RUDP_ORDERED;
+}
+
 /* CREDIT rides with acknowledgements. One that matters by itself makes its packet eliciting. */
 static void write_credit(struct rudp_session *session, struct draft *draft)
 {
-    struct rudp_recv_stream *recv = &session->recv;
-    uint64_t delivered_offset = rudp_session_delivered_offset(session);
-    /* Below the origin it is the last incarnation's messages that are unread. */
-    struct rudp_credit_frame credit = {
-        .delivered_offset = sub_floor_u64(delivered_offset, session->recv_origin),
-        .limit_offset = recv->limit_offset - session->recv_origin,
-    };
+    struct rudp_credit_frame credit = credit_now(session);
 
     if ((!draft->has_ack && !session->credit_due) || session->peer_id == 0)
         return;
     if (!rudp_wire_write_credit(&draft->writer, &credit))
         return;
-    session->credit_told_limit = recv->limit_offset;
+    session->credit_told_limit = session->recv.limit_offset;
     draft->sent.content |= RUDP_SENT_CREDIT;
-    draft->sent.credit_offset = delivered_offset;
+    draft->sent.credit_offset = rudp_session_delivered_offset(session);
     if (session->credit_due && rudp_wire_write_ping(&draft->writer)) {
         session->credit_due = false;
         draft->eliciting = true;
@@ -410,9 +423,13 @@ size_t rudp_session_write_close(const struct rudp_session *session,
         return 0;
     rudp_wire_write_header(&writer, &header);
     if (rudp_received_fill_ack(&session->received, &ack, context->now_us)) {
-        ack.range_count = (uint32_t)min_u64(ack.range_count, 4); /* CLOSE must fit behind it */
+        ack.range_count = (uint32_t)min_u64(ack.range_count, 3); /* the rest must fit behind it */
         (void)rudp_wire_write_ack(&writer, &ack);
     }
+    struct rudp_credit_frame credit;
+
+    if (rudp_session_final_credit(session, context, &credit))
+        (void)rudp_wire_write_credit(&writer, &credit);
     if (!rudp_wire_write_close(&writer, (enum rudp_close_code)session->close_code))
         return 0;
     writer.capacity_bytes = out_bytes;

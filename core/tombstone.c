@@ -93,8 +93,10 @@ size_t rudp_tombstone_write(struct rudp_tombstone *tombstone, uint8_t *out, size
     };
 
     rudp_wire_write_header(&writer, &header);
-    bool fits = rudp_wire_write_close(&writer, tombstone->close_code);
+    bool fits = !tombstone->tells_delivery || rudp_wire_write_credit(&writer, &tombstone->credit);
 
+    RUDP_ASSERT(fits);
+    fits = rudp_wire_write_close(&writer, tombstone->close_code);
     RUDP_ASSERT(fits);
     writer.capacity_bytes = out_bytes;
     rudp_wire_write_check(&writer);

@@ -19,6 +19,8 @@ struct rudp_tombstone {
     struct rudp_path path;
     uint64_t next_pn;
     enum rudp_close_code close_code;
+    bool tells_delivery; /* credit is final */
+    struct rudp_credit_frame credit;
     bool resets; /* late packets are answered by RESET, not by CLOSE */
 };
 
@@ -38,8 +40,7 @@ void rudp_tombstones_clear(struct rudp_tombstones *tombstones, const struct rudp
 struct rudp_tombstone *rudp_tombstones_reserve(struct rudp_tombstones *tombstones,
                                                const struct rudp_host *host);
 
-/* Enters what rudp_tombstones_reserve returned; path, next_pn, close_code and resets are filled in.
- */
+/* Enters what rudp_tombstones_reserve returned; all but the first four fields is filled in. */
 void rudp_tombstones_add(struct rudp_tombstones *tombstones, const struct rudp_host *host,
                          struct rudp_tombstone *tombstone, uint64_t local_id, uint64_t peer_id,
                          uint64_t until_us);

@@ -276,6 +276,7 @@ enum rudp_status shim_environment_parse(const char *const *environ_like,
         .publishes_stats = true,
     };
     rudp_config_init(&settings->config);
+    settings->config.reopens = true; /* as a plain sender would not notice either */
     for (; environ_like != NULL && *environ_like != NULL; environ_like++) {
         const char *entry = *environ_like;
         size_t name_bytes = 0;

@@ -140,6 +140,8 @@ static void draw_config(struct scenario *scenario, struct rudp_config *config)
     config->receive_buffer_bytes = draw_buffer_bytes(scenario);
     if (has(scenario, SCENARIO_CROWD))
         config->half_open_count_max = (uint32_t)between(scenario, 0, 2);
+    if (has(scenario, SCENARIO_CLOSE))
+        config->reopens = chance(scenario, 50);
     if (has(scenario, SCENARIO_UNORDERED) && chance(scenario, 70))
         config->order = RUDP_UNORDERED;
 }
@@ -208,6 +210,9 @@ static void draw_programs(struct scenario *scenario)
     if (!has(scenario, SCENARIO_CLOSE))
         return;
     scenario->sim->reasons_allowed |= 1u << RUDP_CLOSE_REASON_LOCAL | 1u << RUDP_CLOSE_REASON_PEER;
+    for (uint32_t i = 0; i < scenario->sim->node_count; i++)
+        if (scenario->sim->nodes[i].config.reopens) /* to a program that leaves every time */
+            scenario->sim->reasons_allowed |= 1u << RUDP_CLOSE_REASON_CONNECT_TIMEOUT;
     uint64_t who = between(scenario, 0, 3);
 
     if (who != 0)

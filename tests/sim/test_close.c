@@ -147,6 +147,138 @@ START_TEST(close_reports_what_the_peer_did_not_read)
 }
 END_TEST
 
+static struct rudp_config reopening_config(void)
+{
+    struct rudp_config config = default_config();
+
+    config.reopens = true;
+    return config;
+}
+
+/* What a peer that closed had not read goes to whoever serves its address next, and what it had
+ * read does not come again, though the path loses a fifth. */
+START_TEST(rest_goes_to_the_next_session)
+{
+    struct rudp_config config = reopening_config();
+    struct sim *sim = create_pair(&config);
+
+    sim->reasons_allowed = GRACEFUL;
+    struct sim_session *session = open_pair(sim);
+    struct sim_session *leaving = server_side(sim);
+
+    for (uint32_t from = SIM_CLIENT; from <= SIM_SERVER; from++)
+        sim_link(sim, from, 1 - from)->options.loss_ppm = SIM_PPM / 5;
+    send_messages(session, 10, 1000);
+    sim_run_for_us(sim, RUDP_US_PER_S);
+    sim_pause_reading(leaving);
+    send_messages(session, 10, 1000);
+    sim_run_for_us(sim, RUDP_US_PER_S); /* received and acknowledged, but not read */
+    send_messages(leaving, 5, 1000);
+    sim_close(leaving);
+    send_messages(session, 10, 1000); /* behind the others, not before them */
+    sim_run_for_us(sim, 10 * RUDP_US_PER_S);
+    ck_assert(!session->closed);
+    ck_assert_uint_eq(session->read_count, 5);
+    ck_assert_uint_eq(leaving->read_count, 10);
+    ck_assert_uint_eq(server_side(sim)->read_count, 20);
+    ck_assert_uint_eq(sim_stats(session).restart_count, 1);
+    ck_assert(leaving->closed);
+    ck_assert_uint_eq(leaving->undelivered_bytes, 0);
+    finish(sim);
+}
+END_TEST
+
+/* A peer that had read everything is not called again. */
+START_TEST(nothing_left_opens_nothing)
+{
+    struct rudp_config config = reopening_config();
+    struct sim *sim = create_pair(&config);
+
+    sim->reasons_allowed = GRACEFUL;
+    struct sim_session *session = open_pair(sim);
+
+    send_messages(session, 10, 1000);
+    run_until_delivered(sim);
+    send_messages(server_side(sim), 1, 1000);
+    sim_close(server_side(sim));
+    run_until_closed(sim);
+    ck_assert_uint_eq(session->undelivered_bytes, 0);
+    ck_assert_uint_eq(session->read_count, 1);
+    ck_assert_uint_eq(sim->session_count, 2);
+    finish(sim);
+}
+END_TEST
+
+/* A program that closed its own session does not lose what the peer, closing too, had not read. */
+START_TEST(closing_opener_serves_the_next_session)
+{
+    struct rudp_config config = reopening_config();
+    struct sim *sim = create_pair(&config);
+
+    sim->reasons_allowed = GRACEFUL;
+    struct sim_session *session = open_pair(sim);
+    struct sim_session *leaving = server_side(sim);
+
+    sim_drop_next(sim, SIM_CLIENT, SIM_SERVER, 1); /* the messages */
+    send_messages(session, 1, 1000);
+    sim_close(session);
+    sim_close(leaving);
+    run_until_closed(sim);
+    ck_assert_uint_eq(leaving->read_count, 0);
+    ck_assert_uint_eq(server_side(sim)->read_count, 1);
+    ck_assert_uint_eq(session->undelivered_bytes, 0);
+    finish(sim);
+}
+END_TEST
+
+/* A peer that is thrown out by its own program reads no further either: what it had not read is
+ * sent anew. */
+START_TEST(rest_of_an_aborted_session_goes_on)
+{
+    struct rudp_config config = reopening_config();
+    struct sim *sim = create_pair(&config);
+
+    sim->reasons_allowed = ABORTIVE;
+    struct sim_session *session = open_pair(sim);
+    struct sim_session *leaving = server_side(sim);
+
+    sim_pause_reading(leaving);
+    send_messages(session, 3, 1000);
+    sim_run_for_us(sim, RUDP_US_PER_S);
+    sim_drop_next(sim, SIM_SERVER, SIM_CLIENT,
+                  3); /* every copy: what is left of it says the same */
+    sim_abort(leaving);
+    send_messages(session, 1, 1000);
+    sim_run_for_us(sim, 10 * RUDP_US_PER_S);
+    ck_assert_uint_eq(server_side(sim)->read_count, 4);
+    finish(sim);
+}
+END_TEST
+
+/* A server that ends every session at once is not called forever, nor fast: within the connect
+ * timeout, ever more slowly; then the program is told. */
+START_TEST(peer_that_always_leaves_is_given_up)
+{
+    struct rudp_config config = reopening_config();
+    struct sim *sim = create_pair(&config);
+
+    sim->reasons_allowed = ABORTIVE | 1u << RUDP_CLOSE_REASON_CONNECT_TIMEOUT;
+    sim->nodes[SIM_SERVER].accept_app =
+        (struct sim_app){.read_from_us = RUDP_NEVER, .end = SIM_END_AT, .aborts = true};
+    struct sim_session *session = sim_open(sim, SIM_CLIENT, SIM_SERVER, NULL);
+    uint64_t start_us = sim->now_us;
+
+    send_messages(session, 1, 100);
+    run_until_closed(sim);
+    ck_assert_int_eq(session->reason, RUDP_CLOSE_REASON_CONNECT_TIMEOUT);
+    ck_assert_uint_eq(session->undelivered_bytes, sim_flow_offset(&session->flow, 1));
+    ck_assert_uint_ge(sim->now_us - start_us, config.connect_timeout_us);
+    ck_assert_uint_le(sim->now_us - start_us, config.connect_timeout_us + config.rto_max_us);
+    ck_assert_uint_lt(sim->session_count, 20);
+    finish(sim);
+}
+END_TEST
+
 /* A program can read what came before the peer closed, after the session is over too. */
 START_TEST(closed_session_is_read_to_the_end)
 {
@@ -435,10 +567,13 @@ int main(void)
     return SUITE_RUN(
         "close", close_delivers_what_was_accepted, both_sides_may_close,
         both_sides_may_close_with_full_windows, lost_fin_is_resent, abort_during_close_is_reported,
-        keepalive_finds_a_restarted_peer, close_reports_what_the_peer_did_not_read,
-        closed_session_is_read_to_the_end, abort_tells_the_peer, linger_time_bounds_a_close,
-        progress_extends_a_close, lost_close_is_answered_again, unknown_session_is_reset,
-        forged_ends_are_ignored, restarted_acceptor_gets_the_rest,
-        restart_repeats_only_unreported_messages, restarted_opener_ends_the_old_session,
-        session_follows_to_a_new_address, copied_packets_move_nothing);
+        rest_goes_to_the_next_session, nothing_left_opens_nothing,
+        closing_opener_serves_the_next_session, rest_of_an_aborted_session_goes_on,
+        peer_that_always_leaves_is_given_up, keepalive_finds_a_restarted_peer,
+        close_reports_what_the_peer_did_not_read, closed_session_is_read_to_the_end,
+        abort_tells_the_peer, linger_time_bounds_a_close, progress_extends_a_close,
+        lost_close_is_answered_again, unknown_session_is_reset, forged_ends_are_ignored,
+        restarted_acceptor_gets_the_rest, restart_repeats_only_unreported_messages,
+        restarted_opener_ends_the_old_session, session_follows_to_a_new_address,
+        copied_packets_move_nothing);
 }
