@@ -56,6 +56,8 @@ struct engine_socket_options {
     const struct rudp_config *config; /* copied */
     const struct engine_handler *handler;
     void *context;
+    struct engine_arena *arena;     /* where its sessions are kept; NULL: the process's own */
+    struct rudp_endpoint *endpoint; /* in that arena, to go on with; NULL: a new one */
 };
 
 /* Process-wide bound on buffered bytes of all sockets; 0: no bound. Default 256 MiB. Set it before
@@ -85,7 +87,11 @@ int engine_socket_create(struct engine_socket **sock, int wire_fd,
  * No callback runs once it returned. Not from a callback. */
 void engine_socket_destroy(struct engine_socket *sock);
 
-/* The same from where engine_socket_destroy may not be called: while entered, also in a callback.
+/* Stops serving the socket here: wire and endpoint stay as they are, for another process to go on
+ * with. No callback runs once it returned. Not from a callback. */
+void engine_socket_detach(struct engine_socket *sock);
+
+/* engine_socket_destroy from where that may not be called: while entered, also in a callback.
  * No callback runs from here on; soon the engine thread closes the wire, frees everything and calls
  * on_retired (NULL: nothing) with the socket's context, with nothing entered. The socket must not
  * be used any more once it was left. */

@@ -48,6 +48,11 @@ struct engine_arena *engine_memory_arena(void)
     return arena;
 }
 
+bool engine_memory_is_own(const struct engine_arena *arena)
+{
+    return arena == atomic_load(&own_arena);
+}
+
 void engine_memory_after_fork_child(void)
 {
     if (atomic_load(&is_shared))

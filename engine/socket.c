@@ -114,13 +114,17 @@ static int init_socket(struct engine_socket *sock, int wire_fd,
         return result;
     if (rudp_config_check(options->config) != RUDP_OK)
         return -EINVAL;
+    struct engine_arena *arena = options->arena != NULL ? options->arena : engine_memory_arena();
     struct rudp_host host = {
-        .allocator = {engine_memory_arena(), engine_memory_allocate, engine_memory_release},
+        .allocator = {arena, engine_memory_allocate, engine_memory_release},
         .random = {.fill = engine_random_fill},
     };
 
-    if (host.allocator.context == NULL ||
-        rudp_endpoint_create(&sock->endpoint, options->config, &host, engine_now_us()) != RUDP_OK)
+    sock->arena = arena;
+    sock->endpoint = options->endpoint;
+    if (arena == NULL ||
+        (sock->endpoint == NULL &&
+         rudp_endpoint_create(&sock->endpoint, options->config, &host, engine_now_us()) != RUDP_OK))
         return -ENOMEM;
     pthread_mutex_init(&sock->lock, NULL);
     sock->handler = *options->handler;
@@ -167,7 +171,8 @@ static int create(struct engine_socket **out, int wire_fd,
     if (result < 0) {
         *out = NULL;
         list_remove(sock);
-        rudp_endpoint_destroy(sock->endpoint);
+        if (options->endpoint == NULL)
+            rudp_endpoint_destroy(sock->endpoint);
         free_socket(sock);
     }
     return result;
@@ -186,8 +191,8 @@ int engine_socket_create(struct engine_socket **out, int wire_fd,
 
 /* --- Ending ----------------------------------------------------------------------------------- */
 
-/* Locked. From here no callback runs. The wire is closed at once, so that its port is free. */
-static void take_apart(struct engine_socket *sock)
+/* Locked. From here no callback runs. */
+static void stop(struct engine_socket *sock)
 {
     sock->is_retired = true;
     if (sock->is_owned) { /* a forked child must not touch the parent's epoll set */
@@ -196,10 +201,27 @@ static void take_apart(struct engine_socket *sock)
         engine_thread_remove(sock->wire.fd);
         engine_thread_disarm(&sock->timer);
     }
-    engine_sys_close(sock->wire.fd);
-    rudp_endpoint_destroy(sock->endpoint);
     if (sock->unsent != NULL)
         wire_batch_release(sock->unsent);
+}
+
+/* Locked. The wire is closed at once, so that its port is free. */
+static void take_apart(struct engine_socket *sock)
+{
+    stop(sock);
+    engine_sys_close(sock->wire.fd);
+    if (sock->is_owned || engine_arena_fd(sock->arena) < 0) /* not what others go on with */
+        rudp_endpoint_destroy(sock->endpoint);
+}
+
+/* The engine thread may have fetched an event of an owned one. */
+static void free_later(struct engine_socket *sock, bool is_owned)
+{
+    sock->job.run = run_free;
+    if (is_owned)
+        engine_thread_post(&sock->job, false);
+    else
+        free_socket(sock);
 }
 
 void engine_socket_destroy(struct engine_socket *sock)
@@ -212,11 +234,21 @@ void engine_socket_destroy(struct engine_socket *sock)
     bool is_owned = sock->is_owned;
 
     engine_socket_unlock(sock);
-    sock->job.run = run_free;
-    if (is_owned) /* the engine thread may have fetched an event of it */
-        engine_thread_post(&sock->job, false);
-    else
-        free_socket(sock);
+    free_later(sock, is_owned);
+    engine_sys_restore_signals(mask);
+}
+
+void engine_socket_detach(struct engine_socket *sock)
+{
+    struct engine_signal_mask mask = engine_sys_block_signals();
+
+    list_remove(sock);
+    engine_socket_lock(sock);
+    stop(sock);
+    bool is_owned = sock->is_owned;
+
+    engine_socket_unlock(sock);
+    free_later(sock, is_owned);
     engine_sys_restore_signals(mask);
 }
 

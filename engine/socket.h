@@ -2,6 +2,7 @@
 #ifndef RUDP_ENGINE_SOCKET_H
 #define RUDP_ENGINE_SOCKET_H
 
+#include "engine/arena.h"
 #include "engine/engine.h"
 #include "engine/system.h"
 #include "engine/thread.h"
@@ -17,6 +18,7 @@ struct engine_socket {
     struct engine_signal_mask mask; /* of the thread that entered */
     int saved_errno;                /* of the thread that entered */
     struct wire wire;
+    struct engine_arena *arena;
     struct rudp_endpoint *endpoint;
     struct engine_handler handler;
     void *context;

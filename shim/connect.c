@@ -86,8 +86,8 @@ static void put_queue(const struct shim_socket *sock, const struct queue *queue)
                 .cookie = sock->cookie,
                 .type = SHIM_PAIR_DATAGRAM,
                 .payload_bytes = length,
-                .peer = sock->peer,
-                .local = sock->local,
+                .peer = sock->shared->peer,
+                .local = sock->shared->local,
                 .ttl = -1,
                 .tos = -1,
             };
@@ -101,7 +101,7 @@ static void frame_queue(const struct shim_socket *sock, int fd)
 {
     long unread_bytes = shim_pair_unread_bytes(sock->pair_fd);
 
-    if (!sock->is_connected || unread_bytes <= 0)
+    if (!sock->shared->is_connected || unread_bytes <= 0)
         return;
     /* The kernel counts more than the payload of each datagram: a length always fits beside it. */
     struct queue queue = {.room_bytes = (size_t)unread_bytes};
@@ -124,10 +124,10 @@ static void refresh_peer(struct shim_socket *sock)
     struct sockaddr_storage addr;
     socklen_t bytes = sizeof addr;
 
-    sock->is_connected =
+    sock->shared->is_connected =
         RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) == 0 &&
-        engine_address_from_sockaddr(&sock->peer, (const struct sockaddr *)&addr, bytes);
-    sock->soft_error = 0;
+        engine_address_from_sockaddr(&sock->shared->peer, (const struct sockaddr *)&addr, bytes);
+    sock->shared->soft_error = 0;
 }
 
 static long connect_entered(struct shim_socket *sock, int fd, const struct sockaddr *addr,

@@ -43,15 +43,15 @@ static uint64_t wall_clock_ns(void)
 
 void shim_deliver_choose_frame(struct shim_socket *sock)
 {
-    bool is_bare = sock->is_connected && atomic_load(&sock->wanted_controls) == 0;
+    bool is_bare = sock->shared->is_connected && atomic_load(&sock->shared->wanted_controls) == 0;
 
-    atomic_store_explicit(&sock->is_bare, is_bare, memory_order_relaxed);
+    atomic_store_explicit(&sock->shared->is_bare, is_bare, memory_order_relaxed);
 }
 
 static bool goes_bare(const struct shim_socket *sock, const struct rudp_address *source)
 {
-    return atomic_load_explicit(&sock->is_bare, memory_order_relaxed) &&
-           rudp_address_equal(source, &sock->peer);
+    return atomic_load_explicit(&sock->shared->is_bare, memory_order_relaxed) &&
+           rudp_address_equal(source, &sock->shared->peer);
 }
 
 /* Where a message came to, for the program's control messages. */
@@ -59,7 +59,7 @@ static struct rudp_address local_of(const struct shim_socket *sock, const struct
 {
     static const struct rudp_address unspecified;
 
-    return memcmp(path->local.ip, unspecified.ip, sizeof unspecified.ip) == 0 ? sock->local
+    return memcmp(path->local.ip, unspecified.ip, sizeof unspecified.ip) == 0 ? sock->shared->local
                                                                               : path->local;
 }
 
@@ -68,7 +68,7 @@ static int write_message(struct shim_socket *sock, const struct rudp_path *path,
     if (goes_bare(sock, &path->remote))
         return shim_pair_write(sock->pair_fd, NULL, sock->scratch, bytes);
 
-    uint32_t wanted = atomic_load(&sock->wanted_controls);
+    uint32_t wanted = atomic_load(&sock->shared->wanted_controls);
     struct shim_pair_header header = {
         .cookie = sock->cookie,
         .type = SHIM_PAIR_DATAGRAM,
@@ -182,7 +182,7 @@ static int close_error(const struct shim_socket *sock, enum rudp_close_reason re
     case RUDP_CLOSE_REASON_ABORTED:
         return 0;
     case RUDP_CLOSE_REASON_CONNECT_TIMEOUT:
-        return sock->soft_error == ECONNREFUSED ? ECONNREFUSED : ETIMEDOUT;
+        return sock->shared->soft_error == ECONNREFUSED ? ECONNREFUSED : ETIMEDOUT;
     case RUDP_CLOSE_REASON_PEER:
     case RUDP_CLOSE_REASON_PEER_ABORTED:
     case RUDP_CLOSE_REASON_PEER_RESTARTED:
@@ -210,7 +210,8 @@ static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
     }
     peer->is_closed = true;
     if (error != 0) {
-        bool is_the_peer = sock->is_connected && rudp_address_equal(&remote, &sock->peer);
+        bool is_the_peer =
+            sock->shared->is_connected && rudp_address_equal(&remote, &sock->shared->peer);
 
         shim_log(SHIM_LOG_WARN, "%s; bytes lost: %d", rudp_close_reason_text(event->reason),
                  (int64_t)event->undelivered_bytes);
@@ -243,7 +244,7 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
         on_opened(sock, event->session);
         break;
     case RUDP_EVENT_ESTABLISHED:
-        sock->soft_error = 0;
+        sock->shared->soft_error = 0;
         break;
     case RUDP_EVENT_READABLE:
         if (peer != NULL)
@@ -277,9 +278,9 @@ static void on_datagram(void *context, struct engine_socket *engine,
         return;
     /* What was sent to a group is never ours, whoever sent it. */
     if (!settings->accepts_plain && shim_rules_is_unicast(&datagram->path.local) &&
-        shim_rules_tag(&settings->rules, &sock->local, &datagram->path.remote) &&
+        shim_rules_tag(&settings->rules, &sock->shared->local, &datagram->path.remote) &&
         !shim_socket_is_itself(sock, &datagram->path.remote)) {
-        if (sock->refused_plain_count++ == 0)
+        if (sock->shared->refused_plain_count++ == 0)
             shim_log(SHIM_LOG_WARN, "a plain datagram of a tagged peer is dropped, the first one; "
                                     "RUDP_ACCEPT_PLAIN=yes hands them to the program");
         return;
@@ -300,7 +301,7 @@ static void on_datagram(void *context, struct engine_socket *engine,
         shim_pair_write(sock->pair_fd, is_bare ? NULL : &header, datagram->data, datagram->bytes);
 
     if (result == -EAGAIN)
-        sock->overflow_count++; /* as a full receive buffer does on a plain socket */
+        sock->shared->overflow_count++; /* as a full receive buffer does on a plain socket */
     else if (result < 0)
         (void)refusal_ends_message(sock, result);
     end_if_deserted(sock);
@@ -308,10 +309,11 @@ static void on_datagram(void *context, struct engine_socket *engine,
 
 void shim_deliver_wire_error(struct shim_socket *sock, int error)
 {
-    if (shim_rules_tag(&shim_process_settings()->rules, &sock->local, &sock->peer))
-        sock->soft_error = error; /* the peer may be about to start: the session goes on trying */
+    if (shim_rules_tag(&shim_process_settings()->rules, &sock->shared->local, &sock->shared->peer))
+        sock->shared->soft_error =
+            error; /* the peer may be about to start: the session goes on trying */
     else
-        shim_failure_add(sock, &sock->peer, error, true);
+        shim_failure_add(sock, &sock->shared->peer, error, true);
 }
 
 static void on_wire_error(void *context, struct engine_socket *engine,
@@ -320,7 +322,8 @@ static void on_wire_error(void *context, struct engine_socket *engine,
     struct shim_socket *sock = entered_socket(context, engine);
 
     /* An unconnected UDP socket does not hear of these either. */
-    if (sock->is_connected && (remote == NULL || rudp_address_equal(remote, &sock->peer)))
+    if (sock->shared->is_connected &&
+        (remote == NULL || rudp_address_equal(remote, &sock->shared->peer)))
         shim_deliver_wire_error(sock, error);
 }
 

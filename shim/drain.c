@@ -30,17 +30,18 @@ static int route_error(sa_family_t family, const struct rudp_address *remote)
 static bool may_open(struct shim_socket *sock, const struct rudp_address *remote,
                      enum shim_verdict *verdict, int *error)
 {
-    if (!shim_rules_tag(&shim_process_settings()->rules, &sock->local, remote) ||
-        rudp_address_equal(&sock->broadcast, remote) || shim_socket_is_itself(sock, remote)) {
+    if (!shim_rules_tag(&shim_process_settings()->rules, &sock->shared->local, remote) ||
+        rudp_address_equal(&sock->shared->broadcast, remote) ||
+        shim_socket_is_itself(sock, remote)) {
         *verdict = SHIM_PLAIN;
         return false;
     }
-    if (atomic_load(&sock->steers_routes))
+    if (atomic_load(&sock->shared->steers_routes))
         return true;
     int refusal = route_error(sock->family, remote);
 
     if (refusal == EACCES) { /* the wire decides whether the program may broadcast */
-        sock->broadcast = *remote;
+        sock->shared->broadcast = *remote;
         *verdict = SHIM_PLAIN;
         return false;
     }
@@ -123,7 +124,7 @@ static void send_plain(const struct shim_socket *sock, const struct rudp_address
 
 static void count_unaddressed(struct shim_socket *sock)
 {
-    if (sock->unaddressed_count++ == 0)
+    if (sock->shared->unaddressed_count++ == 0)
         shim_log(SHIM_LOG_WARN, "a datagram was written past the hooks on a socket that is not "
                                 "connected: nowhere to send it");
 }
@@ -131,7 +132,7 @@ static void count_unaddressed(struct shim_socket *sock)
 /* Passes on what was read from B. False: its session is full, it must stay there. */
 static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
 {
-    struct shim_pair_header header = {.type = SHIM_PAIR_DATAGRAM, .peer = sock->peer};
+    struct shim_pair_header header = {.type = SHIM_PAIR_DATAGRAM, .peer = sock->shared->peer};
     bool is_framed = shim_pair_parse(&header, sock->cookie, data, bytes);
     size_t header_bytes = is_framed ? sizeof header : 0;
     const struct rudp_slice slice = {.data = data + header_bytes, .bytes = bytes - header_bytes};
@@ -145,7 +146,7 @@ static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
 
     if (header.type != SHIM_PAIR_DATAGRAM)
         return true; /* plug or knock: it has done its work */
-    if (!is_framed && !sock->is_connected) {
+    if (!is_framed && !sock->shared->is_connected) {
         count_unaddressed(sock);
         return true;
     }

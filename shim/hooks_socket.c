@@ -57,7 +57,7 @@ int hook_shutdown(int fd, int how)
     if (real.shutdown(fd, how) < 0)
         return -1;
     if (how != SHUT_RD)
-        atomic_store(&sock->write_shut, true);
+        atomic_store(&sock->shared->write_shut, true);
     /* An unconnected socket is shut as well, and says that it was not connected: as in the kernel.
      */
     return real.getpeername(sock->wire_fd, (struct sockaddr *)&peer, &bytes);

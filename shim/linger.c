@@ -46,10 +46,10 @@ void shim_linger_begin(struct shim_socket *sock)
     shim_drain_resume(sock); /* what was written to A before it was closed */
     shim_deliver_watch(sock);
     rudp_endpoint_set_accepting(endpoint, false);
-    for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next)
+    for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next)
         if (!peer->is_closed)
             rudp_session_close(endpoint, peer->session, engine_now_us());
-    for (struct shim_peer *peer = sock->peers, *next; peer != NULL; peer = next) {
+    for (struct shim_peer *peer = sock->shared->peers, *next; peer != NULL; peer = next) {
         next = peer->next;
         if (peer->is_closed)
             shim_peer_remove(sock, endpoint, peer);
@@ -110,7 +110,7 @@ void shim_linger_sweep(void)
 static void hurry(struct shim_socket *sock, struct engine_socket *engine)
 {
     engine_socket_enter(engine);
-    for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next)
+    for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next)
         if (!peer->is_closed && rudp_session_is_flushed(peer->session))
             rudp_session_abort(engine_socket_endpoint(engine), peer->session, engine_now_us());
     engine_socket_leave(engine);
@@ -125,7 +125,7 @@ static void search_port(void *context, struct shim_socket *sock)
 {
     struct port_search *search = context;
 
-    if (atomic_load(&sock->phase) >= SHIM_LINGER && sock->local.port == search->port)
+    if (atomic_load(&sock->phase) >= SHIM_LINGER && sock->shared->local.port == search->port)
         search->is_ending = true;
 }
 
@@ -137,7 +137,7 @@ static void hurry_port(uint16_t port)
     while ((sock = shim_socket_pin(SHIM_LINGER, &skip_count)) != NULL) {
         struct engine_socket *engine = shim_socket_engine(sock);
 
-        if (engine != NULL && sock->local.port == port)
+        if (engine != NULL && sock->shared->local.port == port)
             hurry(sock, engine);
         shim_socket_release(sock);
     }
@@ -192,7 +192,7 @@ static uint64_t count_queued(struct shim_socket *sock, struct engine_socket *eng
     uint64_t queued_bytes = 0;
 
     engine_socket_enter(engine);
-    for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next) {
+    for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next) {
         struct rudp_session_stats stats;
 
         rudp_session_stats(peer->session, &stats);
@@ -235,7 +235,7 @@ static void say_goodbye(struct shim_socket *sock)
 
     engine_socket_enter(engine);
     rudp_endpoint_set_accepting(engine_socket_endpoint(engine), false);
-    for (struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next)
+    for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next)
         if (!peer->is_closed)
             rudp_session_close(engine_socket_endpoint(engine), peer->session, engine_now_us());
     engine_socket_leave(engine);

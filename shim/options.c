@@ -84,7 +84,7 @@ static int take_error(struct shim_socket *sock)
     if (engine == NULL)
         return error;
     engine_socket_enter(engine);
-    if (error != 0 && sock->is_connected) {
+    if (error != 0 && sock->shared->is_connected) {
         shim_deliver_wire_error(sock, error);
         error = 0;
     }
@@ -98,15 +98,15 @@ int shim_getsockopt(struct shim_socket *sock, int level, int option, void *value
                     socklen_t *value_bytes)
 {
     const struct shadow *shadow = find_shadow(sock, level, option);
-    int shown = atomic_load(&sock->receive_buffer_shown);
+    int shown = atomic_load(&sock->shared->receive_buffer_shown);
 
     if (shadow != NULL)
-        return give_int((atomic_load(&sock->wanted_controls) & shadow->bit) != 0, value,
+        return give_int((atomic_load(&sock->shared->wanted_controls) & shadow->bit) != 0, value,
                         value_bytes);
     if (level == IPPROTO_IP && option == IP_RECVERR)
-        return give_int(atomic_load(&sock->wants_errors), value, value_bytes);
+        return give_int(atomic_load(&sock->shared->wants_errors), value, value_bytes);
     if (level == IPPROTO_IPV6 && option == IPV6_RECVERR && sock->family == AF_INET6)
-        return give_int(atomic_load(&sock->wants_errors6), value, value_bytes);
+        return give_int(atomic_load(&sock->shared->wants_errors6), value, value_bytes);
     if (level == SOL_SOCKET && option == SO_RCVBUF && shown != 0)
         return give_int(shown, value, value_bytes);
     if (level == SOL_SOCKET && option == SO_ERROR)
@@ -145,12 +145,12 @@ static int set_shadow(struct shim_socket *sock, const struct shadow *shadow, con
 
     if (error != 0)
         return fail(error);
-    uint32_t before = atomic_load(&sock->wanted_controls);
+    uint32_t before = atomic_load(&sock->shared->wanted_controls);
     uint32_t after;
 
     do {
         after = (before & ~shadow->excludes & ~shadow->bit) | (is_on ? shadow->bit : 0);
-    } while (!atomic_compare_exchange_weak(&sock->wanted_controls, &before, after));
+    } while (!atomic_compare_exchange_weak(&sock->shared->wanted_controls, &before, after));
 
     struct engine_socket *engine = shim_socket_engine(sock);
 
@@ -170,7 +170,8 @@ static int set_wants_errors(struct shim_socket *sock, int level, const void *val
 
     if (error != 0)
         return fail(error);
-    atomic_store(level == IPPROTO_IP ? &sock->wants_errors : &sock->wants_errors6, is_on);
+    atomic_store(level == IPPROTO_IP ? &sock->shared->wants_errors : &sock->shared->wants_errors6,
+                 is_on);
     return 0;
 }
 
@@ -192,7 +193,7 @@ static int set_receive_buffer(struct shim_socket *sock, int option, const void *
                           raw_pointer(&bytes));
     (void)RAW_CALL(SYS_close, fd);
     if (result == 0)
-        atomic_store(&sock->receive_buffer_shown, shown);
+        atomic_store(&sock->shared->receive_buffer_shown, shown);
     return (int)real_result(result);
 }
 
@@ -217,7 +218,7 @@ static int set_socket_level(struct shim_socket *sock, int fd, int option, const 
     case SO_BINDTODEVICE:
     case SO_BINDTOIFINDEX:
     case SO_MARK:
-        atomic_store(&sock->steers_routes, true);
+        atomic_store(&sock->shared->steers_routes, true);
         break;
     }
     return real.setsockopt(sock->wire_fd, SOL_SOCKET, option, value, value_bytes);
@@ -239,7 +240,7 @@ int shim_setsockopt(struct shim_socket *sock, int fd, int level, int option, con
         return fail(ENOPROTOOPT); /* programs that ask for offload can do without */
     if ((level == IPPROTO_IP && option == IP_UNICAST_IF) ||
         (level == IPPROTO_IPV6 && option == IPV6_UNICAST_IF))
-        atomic_store(&sock->steers_routes, true);
+        atomic_store(&sock->shared->steers_routes, true);
     return real.setsockopt(sock->wire_fd, level, option, value, value_bytes);
 }
 

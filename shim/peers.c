@@ -8,20 +8,20 @@
 struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *session,
                                 bool is_opener)
 {
-    struct shim_peer *peer = engine_arena_take(engine_memory_arena(), sizeof *peer);
+    struct shim_peer *peer = engine_arena_take(sock->arena, sizeof *peer);
 
     if (peer == NULL)
         return NULL;
     *peer = (struct shim_peer){
         .session = session,
-        .next = sock->peers,
-        .number = ++sock->session_number,
+        .next = sock->shared->peers,
+        .number = ++sock->shared->session_number,
         .is_opener = is_opener,
     };
-    if (sock->peers != NULL)
-        sock->peers->previous = peer;
-    sock->peers = peer;
-    atomic_fetch_add(&sock->peer_count, 1);
+    if (sock->shared->peers != NULL)
+        sock->shared->peers->previous = peer;
+    sock->shared->peers = peer;
+    atomic_fetch_add(&sock->shared->peer_count, 1);
     rudp_session_set_tag(session, (uint64_t)(uintptr_t)peer);
     return peer;
 }
@@ -34,7 +34,7 @@ struct shim_peer *shim_peer_of(const struct rudp_session *session)
 static void unlink_ready(struct shim_socket *sock, struct shim_peer *peer)
 {
     struct shim_peer *before = NULL;
-    struct shim_peer *at = sock->ready_first;
+    struct shim_peer *at = sock->shared->ready_first;
 
     while (at != peer) {
         RUDP_ASSERT(at != NULL);
@@ -42,11 +42,11 @@ static void unlink_ready(struct shim_socket *sock, struct shim_peer *peer)
         at = at->ready_next;
     }
     if (before == NULL)
-        sock->ready_first = peer->ready_next;
+        sock->shared->ready_first = peer->ready_next;
     else
         before->ready_next = peer->ready_next;
-    if (sock->ready_last == peer)
-        sock->ready_last = before;
+    if (sock->shared->ready_last == peer)
+        sock->shared->ready_last = before;
 }
 
 void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
@@ -58,21 +58,21 @@ void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
     if (peer->previous != NULL)
         peer->previous->next = peer->next;
     else
-        sock->peers = peer->next;
+        sock->shared->peers = peer->next;
     if (peer->next != NULL)
         peer->next->previous = peer->previous;
     rudp_session_release(endpoint, peer->session);
-    engine_arena_give(engine_memory_arena(), peer, sizeof *peer);
-    atomic_fetch_sub(&sock->peer_count, 1);
+    engine_arena_give(sock->arena, peer, sizeof *peer);
+    atomic_fetch_sub(&sock->shared->peer_count, 1);
 }
 
 void shim_peer_forget_all(struct shim_socket *sock)
 {
-    while (sock->peers != NULL) {
-        struct shim_peer *peer = sock->peers;
+    while (sock->shared->peers != NULL) {
+        struct shim_peer *peer = sock->shared->peers;
 
-        sock->peers = peer->next;
-        engine_arena_give(engine_memory_arena(), peer, sizeof *peer);
+        sock->shared->peers = peer->next;
+        engine_arena_give(sock->arena, peer, sizeof *peer);
     }
 }
 
@@ -82,67 +82,92 @@ void shim_peer_push_ready(struct shim_socket *sock, struct shim_peer *peer)
         return;
     peer->is_ready = true;
     peer->ready_next = NULL;
-    if (sock->ready_last != NULL)
-        sock->ready_last->ready_next = peer;
+    if (sock->shared->ready_last != NULL)
+        sock->shared->ready_last->ready_next = peer;
     else
-        sock->ready_first = peer;
-    sock->ready_last = peer;
+        sock->shared->ready_first = peer;
+    sock->shared->ready_last = peer;
 }
 
 struct shim_peer *shim_peer_pop_ready(struct shim_socket *sock)
 {
-    struct shim_peer *peer = sock->ready_first;
+    struct shim_peer *peer = sock->shared->ready_first;
 
     if (peer == NULL)
         return NULL;
-    sock->ready_first = peer->ready_next;
-    if (sock->ready_first == NULL)
-        sock->ready_last = NULL;
+    sock->shared->ready_first = peer->ready_next;
+    if (sock->shared->ready_first == NULL)
+        sock->shared->ready_last = NULL;
     peer->is_ready = false;
     return peer;
 }
 
-/* The entry of peer, else a free one, else the one that waits longest. Entries are in the order of
- * their age. */
-static struct shim_failure *failure_room(struct shim_socket *sock, const struct rudp_address *peer)
+/* The oldest error of peer (NULL: of any that has a token); NULL when there is none. */
+static struct shim_failure *failure_find(struct shim_shared *shared,
+                                         const struct rudp_address *peer)
 {
-    struct shim_failure *failures = sock->failures;
+    struct shim_failure *oldest = NULL;
 
-    for (uint32_t index = 0; index < sock->failure_count; index++)
-        if (rudp_address_equal(&failures[index].peer, peer))
-            return &failures[index];
-    if (sock->failure_count == SHIM_FAILURE_COUNT_MAX) {
-        shim_log(SHIM_LOG_WARN, "an error nobody asked for is forgotten: %d",
-                 (int64_t)failures[0].error);
-        memmove(failures, failures + 1, (SHIM_FAILURE_COUNT_MAX - 1) * sizeof *failures);
-        sock->failure_count--;
+    for (uint32_t index = 0; index < SHIM_FAILURE_COUNT_MAX; index++) {
+        struct shim_failure *failure = &shared->failures[index];
+        bool has_token = atomic_load(&failure->token_owed) || atomic_load(&failure->token_sent);
+
+        if (atomic_load(&failure->error) == 0 ||
+            (peer == NULL ? !has_token : !rudp_address_equal(&failure->peer, peer)))
+            continue;
+        if (oldest == NULL || failure->number < oldest->number)
+            oldest = failure;
     }
-    return &failures[sock->failure_count++];
+    return oldest;
+}
+
+/* The entry of peer, else a free one, else the one that waits longest. */
+static struct shim_failure *failure_room(struct shim_shared *shared,
+                                         const struct rudp_address *peer)
+{
+    struct shim_failure *oldest = failure_find(shared, peer);
+
+    if (oldest != NULL)
+        return oldest;
+    for (uint32_t index = 0; index < SHIM_FAILURE_COUNT_MAX; index++) {
+        struct shim_failure *failure = &shared->failures[index];
+
+        if (atomic_load(&failure->error) == 0)
+            return failure;
+        if (oldest == NULL || failure->number < oldest->number)
+            oldest = failure;
+    }
+    shim_log(SHIM_LOG_WARN, "an error nobody asked for is forgotten: %d",
+             (int64_t)atomic_load(&oldest->error));
+    return oldest;
 }
 
 void shim_failure_add(struct shim_socket *sock, const struct rudp_address *peer, int error,
                       bool wants_token)
 {
-    struct shim_failure *failure = failure_room(sock, peer);
+    struct shim_failure *failure = failure_room(sock->shared, peer);
 
-    *failure = (struct shim_failure){.peer = *peer, .error = error, .token_owed = wants_token};
+    atomic_store(&failure->error, 0); /* nobody takes it while it changes */
+    failure->peer = *peer;
+    failure->number = ++sock->shared->failure_number;
+    atomic_store(&failure->token_owed, wants_token);
+    atomic_store(&failure->token_sent, false);
+    atomic_store(&failure->error, error);
     shim_failure_send_tokens(sock);
 }
 
 int shim_failure_take(struct shim_socket *sock, const struct rudp_address *peer, bool *token_sent)
 {
+    struct shim_failure *failure;
+
     *token_sent = false;
-    for (uint32_t index = 0; index < sock->failure_count; index++) {
-        struct shim_failure *failure = &sock->failures[index];
-        bool has_token = failure->token_owed || failure->token_sent;
+    while ((failure = failure_find(sock->shared, peer)) != NULL) {
+        bool was_sent = atomic_load(&failure->token_sent);
+        int error = atomic_exchange(&failure->error, 0);
 
-        if (peer == NULL ? !has_token : !rudp_address_equal(&failure->peer, peer))
-            continue;
-        int error = failure->error;
-
-        *token_sent = failure->token_sent;
-        sock->failure_count--;
-        memmove(failure, failure + 1, (sock->failure_count - index) * sizeof *failure);
+        if (error == 0)
+            continue; /* another process was faster */
+        *token_sent = was_sent;
         return error;
     }
     return 0;
@@ -150,15 +175,16 @@ int shim_failure_take(struct shim_socket *sock, const struct rudp_address *peer,
 
 void shim_failure_send_tokens(struct shim_socket *sock)
 {
-    for (uint32_t index = 0; index < sock->failure_count; index++) {
-        struct shim_failure *failure = &sock->failures[index];
+    for (uint32_t index = 0; index < SHIM_FAILURE_COUNT_MAX; index++) {
+        struct shim_failure *failure = &sock->shared->failures[index];
+        int error = atomic_load(&failure->error);
 
-        if (!failure->token_owed)
+        if (error == 0 || !atomic_load(&failure->token_owed))
             continue;
         struct shim_pair_header header = {
             .cookie = sock->cookie,
             .type = SHIM_PAIR_ERROR,
-            .error = (uint16_t)failure->error,
+            .error = (uint16_t)error,
             .peer = failure->peer,
         };
         int result = shim_pair_write(sock->pair_fd, &header, NULL, 0);
@@ -166,7 +192,7 @@ void shim_failure_send_tokens(struct shim_socket *sock)
         sock->pair_full = result == -EAGAIN;
         if (sock->pair_full)
             return;
-        failure->token_owed = false;
-        failure->token_sent = true;
+        atomic_store(&failure->token_sent, true);
+        atomic_store(&failure->token_owed, false);
     }
 }

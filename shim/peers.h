@@ -40,8 +40,8 @@ struct shim_peer *shim_peer_pop_ready(struct shim_socket *sock);
 void shim_failure_add(struct shim_socket *sock, const struct rudp_address *peer, int error,
                       bool wants_token);
 
-/* The error of peer (NULL: any that has a token), which is thereby reported; 0: none.
- * *token_sent says whether its token may still be in the pair. */
+/* The error of peer (NULL: any that has a token), which is thereby reported, once in all processes;
+ * 0: none. *token_sent says whether its token may still be in the pair. Need not be entered. */
 int shim_failure_take(struct shim_socket *sock, const struct rudp_address *peer, bool *token_sent);
 
 /* Writes the tokens that are owed, as far as the pair has room. */

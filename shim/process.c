@@ -102,6 +102,7 @@ __attribute__((constructor)) static void begin(void)
     }
     shim_log_set(settings.log_level, program_invocation_short_name, settings.log_path);
     engine_set_memory_max(settings.memory_bytes_max);
+    engine_share_memory();
     atomic_store_explicit(&is_ready, true, memory_order_release);
 }
 

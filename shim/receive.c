@@ -111,7 +111,7 @@ void shim_receive_keep_error(struct shim_socket *sock, int error)
     if (engine == NULL)
         return;
     engine_socket_enter(engine);
-    shim_failure_add(sock, &sock->peer, error, true);
+    shim_failure_add(sock, &sock->shared->peer, error, true);
     engine_socket_leave(engine);
 }
 
@@ -156,7 +156,7 @@ static ssize_t report(const struct shim_socket *sock, const struct incoming *in,
 
     write_name(sock, in, message);
     message->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (is_cut ? MSG_TRUNC : 0);
-    message->msg_flags |= shim_control_write(message, atomic_load(&sock->wanted_controls),
+    message->msg_flags |= shim_control_write(message, atomic_load(&sock->shared->wanted_controls),
                                              sock->family, in->is_framed ? &in->header : NULL);
     return (ssize_t)(is_cut && (flags & MSG_TRUNC) == 0 ? in->room_bytes : in->payload_bytes);
 }
@@ -166,7 +166,7 @@ static void arrange(struct incoming *in, const struct shim_socket *sock,
 {
     struct iovec edge = {in->edge, sizeof in->edge};
 
-    in->is_bare_expected = atomic_load_explicit(&sock->is_bare, memory_order_relaxed);
+    in->is_bare_expected = atomic_load_explicit(&sock->shared->is_bare, memory_order_relaxed);
     in->part_count = message->msg_iovlen + 1;
     in->room_bytes = 0;
     for (size_t index = 0; index < message->msg_iovlen; index++)

@@ -155,14 +155,14 @@ static enum shim_verdict send_datagram(struct shim_socket *sock, int fd, const s
                                        int *error)
 {
     struct shim_datagram datagram = {
-        .remote = out->is_named ? out->remote : sock->peer,
+        .remote = out->is_named ? out->remote : sock->shared->peer,
         .local = out->local,
         .slices = out->slices,
         .slice_count = out->message->msg_iovlen,
     };
     bool token_sent;
 
-    if (!out->is_named && !sock->is_connected)
+    if (!out->is_named && !sock->shared->is_connected)
         return SHIM_PLAIN; /* the kernel refuses */
     *error = shim_failure_take(sock, &datagram.remote, &token_sent);
     if (token_sent)
@@ -192,7 +192,7 @@ static enum shim_verdict send_entered(struct shim_socket *sock, int fd, const st
         return SHIM_FAILED;
     }
     engine_socket_enter(engine);
-    if (sock->local.port == 0)
+    if (sock->shared->local.port == 0)
         bind_automatically(sock, engine);
     if (unread_bytes > 0)
         shim_drain(sock); /* what libc or a child wrote into the pair came first */
@@ -307,7 +307,7 @@ static ssize_t send_outgoing(struct shim_socket *sock, int fd, struct outgoing *
         return send_on_wire(sock, out);
     if ((out->flags & MSG_OOB) != 0)
         return fail(EOPNOTSUPP);
-    if (atomic_load(&sock->write_shut))
+    if (atomic_load(&sock->shared->write_shut))
         return fail(EPIPE);
     if (!read_parts(out))
         return fail(EMSGSIZE);

@@ -2,6 +2,7 @@
 #include "shim/socket.h"
 
 #include "engine/descriptor.h"
+#include "engine/memory.h"
 #include "engine/random.h"
 #include "engine/raw.h"
 #include "shim/deliver.h"
@@ -20,6 +21,11 @@
 #include <unistd.h>
 
 #define SLAB_COUNT 64u
+
+struct arena_count {
+    const struct engine_arena *arena;
+    size_t user_count;
+};
 
 /* Slabs are never unmapped. */
 struct slab {
@@ -128,6 +134,26 @@ static void free_unused(void *context, struct shim_socket *sock)
     *unused = sock;
 }
 
+static void collect_running(void *context, struct shim_socket *sock)
+{
+    struct shim_socket **running = context;
+
+    if (atomic_load(&sock->engine) == NULL)
+        return;
+    sock->next_free = *running;
+    *running = sock;
+}
+
+/* The engines run in the parent: here they are copies that nobody uses. */
+static void drop_engines(void)
+{
+    struct shim_socket *running = NULL;
+
+    shim_socket_each(collect_running, &running);
+    for (; running != NULL; running = running->next_free)
+        engine_socket_detach(atomic_exchange(&running->engine, NULL));
+}
+
 static void recount_uses(void)
 {
     struct shim_socket *unused = NULL;
@@ -147,6 +173,7 @@ void shim_socket_after_fork_child(void)
 {
     RUDP_ASSERT(pthread_mutex_unlock(&pool_mutex) == 0);
     engine_after_fork_child();
+    drop_engines();
     recount_uses();
     shim_unlock(&start_mutex, fork_mask);
 }
@@ -209,7 +236,7 @@ struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count)
 
 bool shim_socket_claim(struct shim_socket *sock)
 {
-    if (atomic_load(&sock->phase) != SHIM_LINGER || atomic_load(&sock->peer_count) > 0)
+    if (atomic_load(&sock->phase) != SHIM_LINGER || atomic_load(&sock->shared->peer_count) > 0)
         return false;
     struct engine_signal_mask mask = shim_lock(&pool_mutex);
     bool is_unused = atomic_load(&sock->users) == 0; /* pins are taken under this lock */
@@ -229,9 +256,52 @@ static void close_private(int fd)
     (void)RAW_CALL(SYS_close, fd);
 }
 
+static bool open_shared(struct shim_socket *sock)
+{
+    sock->arena = engine_memory_arena();
+    if (sock->arena == NULL)
+        return false;
+    fd_table_set_private(engine_arena_fd(sock->arena), true);
+    sock->shared = (struct shim_shared *)engine_arena_take(sock->arena, sizeof *sock->shared);
+    if (sock->shared == NULL)
+        return false;
+    memset(sock->shared, 0, sizeof *sock->shared);
+    return true;
+}
+
+/* Whether no other process has to do with the socket any more. Its own A is closed. */
+static bool is_last_holder(const struct shim_socket *sock)
+{
+    return sock->shared != NULL && shim_socket_is_ours(sock) &&
+           (sock->pair_fd < 0 || !shim_pair_is_held(sock->cookie, sock->pair_fd));
+}
+
+static void count_user(void *context, struct shim_socket *sock)
+{
+    struct arena_count *count = context;
+
+    count->user_count += sock->arena == count->arena;
+}
+
+/* An arena that came by fork is kept for as long as there are sockets of it. */
+static void close_arena(struct engine_arena *arena)
+{
+    struct arena_count count = {.arena = arena};
+
+    if (arena == NULL || engine_memory_is_own(arena))
+        return;
+    shim_socket_each(count_user, &count);
+    if (count.user_count > 0)
+        return;
+    fd_table_set_private(engine_arena_fd(arena), false);
+    engine_arena_destroy(arena);
+}
+
 void shim_socket_free(struct shim_socket *sock)
 {
     struct engine_socket *engine = atomic_load(&sock->engine);
+    struct engine_arena *arena = sock->arena;
+    bool is_last = is_last_holder(sock);
 
     if (engine != NULL) {
         fd_table_set_private(sock->wire_fd, false);
@@ -240,10 +310,14 @@ void shim_socket_free(struct shim_socket *sock)
         close_private(sock->wire_fd);
     }
     close_private(sock->pair_fd);
-    shim_peer_forget_all(sock);
+    if (is_last) {
+        shim_peer_forget_all(sock);
+        engine_arena_give(arena, sock->shared, sizeof *sock->shared);
+    }
     if (sock->scratch != NULL)
         (void)RAW_CALL(SYS_munmap, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX);
     pool_give(sock);
+    close_arena(arena);
 }
 
 void shim_socket_forget(struct shim_socket *sock, int fd)
@@ -276,14 +350,14 @@ bool shim_socket_is_itself(const struct shim_socket *sock, const struct rudp_add
     static const struct rudp_address any;
     static const struct rudp_address any_v4 = {.ip = {[10] = 0xff, [11] = 0xff}};
     static const struct rudp_address loopback = {.ip = {[15] = 1}};
-    const uint8_t *own = sock->local.ip;
+    const uint8_t *own = sock->shared->local.ip;
     bool is_loopback = engine_address_is_v4(address)
                            ? address->ip[12] == IN_LOOPBACKNET
                            : memcmp(address->ip, loopback.ip, sizeof loopback.ip) == 0;
     bool is_wildcard =
         memcmp(own, any.ip, sizeof any.ip) == 0 || memcmp(own, any_v4.ip, sizeof any_v4.ip) == 0;
 
-    return address->port == sock->local.port &&
+    return address->port == sock->shared->local.port &&
            (memcmp(own, address->ip, sizeof address->ip) == 0 || (is_wildcard && is_loopback));
 }
 
@@ -293,8 +367,8 @@ void shim_socket_refresh_local(struct shim_socket *sock)
     socklen_t bytes = sizeof addr;
 
     if (RAW_CALL(SYS_getsockname, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) < 0 ||
-        !engine_address_from_sockaddr(&sock->local, (const struct sockaddr *)&addr, bytes))
-        sock->local = (struct rudp_address){.port = 0};
+        !engine_address_from_sockaddr(&sock->shared->local, (const struct sockaddr *)&addr, bytes))
+        sock->shared->local = (struct rudp_address){.port = 0};
 }
 
 /* The pair first: A then has the number that socket() would have returned. */
@@ -330,7 +404,7 @@ int shim_socket_open(int domain, int type, int protocol)
         return -1;
     }
     shim_process_use();
-    int fd = open_descriptors(sock, domain, type, protocol);
+    int fd = open_shared(sock) ? open_descriptors(sock, domain, type, protocol) : -ENOMEM;
 
     if (fd >= 0) {
         bool stored;
@@ -363,23 +437,22 @@ static int start_locked(struct shim_socket *sock)
         .config = shim_deliver_config(),
         .handler = &shim_deliver_handler,
         .context = sock,
+        .arena = sock->arena,
     };
     struct engine_socket *engine;
 
-    sock->scratch = (uint8_t *)map_pages(SHIM_PAIR_BYTES_MAX);
+    if (sock->scratch == NULL)
+        sock->scratch = (uint8_t *)map_pages(SHIM_PAIR_BYTES_MAX);
     if (sock->scratch == NULL)
         return -ENOMEM;
-    atomic_store(&sock->receive_buffer_shown,
+    atomic_store(&sock->shared->receive_buffer_shown,
                  show_receive_buffer(sock)); /* before it is enlarged */
     shim_socket_refresh_local(sock);
     sock->number = ++start_count;
     int result = engine_socket_create(&engine, sock->wire_fd, &options);
 
-    if (result < 0) {
-        (void)RAW_CALL(SYS_munmap, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX);
-        sock->scratch = NULL;
+    if (result < 0)
         return result;
-    }
     shim_process_protect_engine();
     atomic_store_explicit(&sock->owner_pid, shim_process_pid(), memory_order_release);
     atomic_store_explicit(&sock->engine, engine, memory_order_release);

@@ -4,8 +4,12 @@
  * W (wire_fd, the real UDP socket) are ours; fork copies them. W belongs to the engine once it is
  * started.
  *
- * Owner: the process that started the engine. Only there may the engine be touched; in every other
+ * Owner: the process that runs the engine. Only there may the engine be touched; in every other
  * process (a forked child, a vfork child on its parent's memory) hooks talk through A.
+ *
+ * Private and shared: struct shim_socket is a process's own, fork copies it; its numbers are the
+ * same in every process. struct shim_shared lies in the arena (engine/arena.h) with the sessions,
+ * and all processes that hold the socket see one. It is freed by whoever finds A unheld.
  *
  * Uses: one per entry in the descriptor table, one per call under way. With the last one given back
  * linger.c decides what becomes of the socket. The memory is never unmapped and only reused for
@@ -17,6 +21,7 @@
 #ifndef RUDP_SHIM_SOCKET_H
 #define RUDP_SHIM_SOCKET_H
 
+#include "engine/arena.h"
 #include "engine/engine.h"
 #include "shim/pair.h"
 
@@ -33,15 +38,49 @@ enum shim_phase {
     SHIM_FINISHED, /* being taken apart by whoever put it into this phase */
 };
 
-/* A session that ended without delivering everything: reported once. */
+/* A session that ended without delivering everything: reported once, by whichever process takes the
+ * error. Entered by the owner. */
 struct shim_failure {
     struct rudp_address peer;
-    int error;       /* 0: free entry */
-    bool token_owed; /* the error token did not fit into the pair yet */
-    bool token_sent; /* a token for it was written to the pair */
+    uint64_t number;        /* in the order of their age */
+    _Atomic int error;      /* 0: free entry */
+    atomic_bool token_owed; /* the error token did not fit into the pair yet */
+    atomic_bool token_sent; /* a token for it was written to the pair */
 };
 
 struct shim_peer;
+
+/* What belongs to the socket and not to a process. Atomics may be read and written by any holder;
+ * the rest is the owner's, entered. */
+struct shim_shared {
+    _Atomic uint64_t cookie; /* the socket's; another value: this memory is no longer its own */
+    _Atomic(struct rudp_endpoint *) endpoint; /* NULL until an owner started */
+
+    _Atomic uint32_t wanted_controls; /* enum shim_control bits the program enabled */
+    _Atomic int receive_buffer_shown; /* what SO_RCVBUF reports; 0: ask the wire */
+    atomic_bool wants_errors; /* IP_RECVERR, IPV6_RECVERR: remembered. The wire must not queue
+                               * errors, a session deals with them. */
+    atomic_bool wants_errors6;
+    atomic_bool write_shut;
+    atomic_bool steers_routes; /* an option chooses the device or mark: no route check of ours */
+    atomic_bool is_bare;       /* hint for readers: the next datagram is likely bare */
+
+    bool is_connected;
+    int soft_error; /* last error of the wire on a connected socket; a handshake may survive it */
+    struct rudp_address peer;      /* if is_connected */
+    struct rudp_address local;     /* as getsockname says; unspecified until bound */
+    struct shim_peer *peers;       /* all sessions */
+    struct shim_peer *ready_first; /* sessions with a message for the program, oldest first */
+    struct shim_peer *ready_last;
+    uint64_t session_number;     /* the last one given */
+    _Atomic uint32_t peer_count; /* of peers; read by linger.c without entering */
+    uint64_t failure_number;     /* the last one given */
+    struct shim_failure failures[SHIM_FAILURE_COUNT_MAX];
+    struct rudp_address broadcast; /* the last destination found to be a broadcast address */
+    uint64_t unaddressed_count; /* bare datagrams of an unconnected program: nowhere to send them */
+    uint64_t refused_plain_count; /* plain datagrams of tagged peers, dropped */
+    uint64_t overflow_count;      /* plain datagrams dropped because the pair was full */
+};
 
 struct shim_socket {
     _Atomic uint32_t users;
@@ -53,41 +92,19 @@ struct shim_socket {
     int pair_fd;
     uint64_t cookie;
     uint64_t number; /* of the sockets that this process started, from 1 */
+    struct engine_arena *arena;
+    struct shim_shared *shared;
 
-    _Atomic(struct engine_socket *) engine; /* NULL until started */
+    _Atomic(struct engine_socket *) engine; /* NULL: does not run here */
     _Atomic pid_t owner_pid;                /* 0 until started */
     uint8_t *scratch;                       /* entered; SHIM_PAIR_BYTES_MAX, from start on */
 
-    _Atomic uint32_t wanted_controls; /* enum shim_control bits the program enabled */
-    _Atomic int receive_buffer_shown; /* what SO_RCVBUF reports; 0: ask the wire */
-    atomic_bool wants_errors; /* IP_RECVERR, IPV6_RECVERR: remembered. The wire must not queue
-                               * errors, a session deals with them. */
-    atomic_bool wants_errors6;
-    atomic_bool write_shut;
-    atomic_bool steers_routes; /* an option chooses the device or mark: no route check of ours */
-    atomic_bool is_bare;       /* hint for readers: the next datagram is likely bare */
-
     /* Entered. */
-    bool is_connected;
     bool is_plugged;    /* A is full of plugs: B is not read */
     bool drain_blocked; /* the head of B waits for room in a session: B is not read */
     bool pair_full;     /* B takes no more: deliveries wait for EPOLLOUT */
     bool is_deserted;   /* A's last holder went where no hook saw it: found out by a write to B */
     uint32_t watched;   /* events watched on B */
-    int soft_error; /* last error of the wire on a connected socket; a handshake may survive it */
-    struct rudp_address peer;      /* if is_connected */
-    struct rudp_address local;     /* as getsockname says; unspecified until bound */
-    struct shim_peer *peers;       /* all sessions */
-    struct shim_peer *ready_first; /* sessions with a message for the program, oldest first */
-    struct shim_peer *ready_last;
-    uint64_t session_number;     /* the last one given */
-    _Atomic uint32_t peer_count; /* of peers; read by linger.c without entering */
-    uint32_t failure_count;
-    struct shim_failure failures[SHIM_FAILURE_COUNT_MAX];
-    struct rudp_address broadcast; /* the last destination found to be a broadcast address */
-    uint64_t unaddressed_count; /* bare datagrams of an unconnected program: nowhere to send them */
-    uint64_t refused_plain_count; /* plain datagrams of tagged peers, dropped */
-    uint64_t overflow_count;      /* plain datagrams dropped because the pair was full */
 };
 
 /* socket(2) for a UDP socket: returns the program's descriptor, or -1 and errno. */

@@ -57,7 +57,7 @@ static struct shim_stat_record *add_record(enum shim_stat_kind kind, const struc
         .kind = kind,
         .socket_number = sock->number,
         .session_number = session_number,
-        .local = sock->local,
+        .local = sock->shared->local,
     };
     return record;
 }
@@ -70,15 +70,15 @@ static bool add_socket(struct engine_socket *engine, const struct shim_socket *s
     if (record == NULL)
         return false;
     engine_socket_stats_entered(engine, &stats);
-    if (sock->is_connected)
-        record->remote = sock->peer;
+    if (sock->shared->is_connected)
+        record->remote = sock->shared->peer;
     record->socket =
         (struct shim_stat_socket){.session_count = stats.endpoint.session_count,
                                   .undelivered_bytes = stats.endpoint.undelivered_bytes,
 #define X(field) .field = stats.field,
                                   SHIM_STAT_WIRE_MAP(X)
 #undef X
-#define X(field) .field = sock->field,
+#define X(field) .field = sock->shared->field,
                                       SHIM_STAT_PROGRAM_MAP(X)
 #undef X
         };
@@ -112,7 +112,7 @@ static bool add_session(const struct shim_socket *sock, const struct shim_peer *
     record->remote = path->remote;
     if (!rudp_address_equal(&path->local, &unspecified)) { /* a wildcard socket's, per session */
         record->local = path->local;
-        record->local.port = sock->local.port;
+        record->local.port = sock->shared->local.port;
     }
     record->session = (struct shim_stat_session){.state = state_of(peer->session, &stats),
                                                  .is_opener = stats.opener,
@@ -136,7 +136,7 @@ static bool add_all_of(void *context, struct engine_socket *engine, void *socket
             return false;
         *cursor = (struct shim_stat_cursor){sock->number, UINT64_MAX};
     }
-    for (const struct shim_peer *peer = sock->peers; peer != NULL; peer = peer->next) {
+    for (const struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next) {
         if (peer->number >= cursor->session_number)
             continue;
         if (!add_session(sock, peer))
