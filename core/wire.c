@@ -194,13 +194,13 @@ static enum rudp_status read_short(const uint8_t *packet, size_t packet_bytes,
     return RUDP_OK;
 }
 
-/* True when the bytes that are there are those of the magic. */
+/* A datagram that ends inside the magic is not ours: nothing tells it from a program's. */
 static bool magic_matches(const uint8_t *packet, size_t packet_bytes)
 {
     static const uint8_t magic[MAGIC_BYTES] = {RUDP_WIRE_MAGIC >> 24, RUDP_WIRE_MAGIC >> 16 & 0xff,
                                                RUDP_WIRE_MAGIC >> 8 & 0xff, RUDP_WIRE_MAGIC & 0xff};
 
-    return memcmp(packet + 1, magic, (size_t)min_u64(packet_bytes - 1, MAGIC_BYTES)) == 0;
+    return packet_bytes > MAGIC_BYTES && memcmp(packet + 1, magic, MAGIC_BYTES) == 0;
 }
 
 static enum rudp_status read_long(const uint8_t *packet, size_t packet_bytes,

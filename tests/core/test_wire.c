@@ -292,6 +292,8 @@ START_TEST(ordinary_datagrams_are_foreign)
     check_datagram("\x80\xe0 an RTP packet, say", 22, RUDP_E_FOREIGN);
     check_datagram("\xc0\xa7\xd3\x5b\x1f", 5, RUDP_E_FOREIGN);
     check_datagram("\xc0\xa7\xd4", 3, RUDP_E_FOREIGN);
+    check_datagram("\xf6", 1, RUDP_E_FOREIGN);
+    check_datagram("\xc0\xa7\xd3\x5b", 4, RUDP_E_FOREIGN);
 }
 END_TEST
 

@@ -295,6 +295,8 @@ def read_body(reader, packet):
 
 
 def read_long_header(reader, first):
+    if reader.left() < 4:
+        raise Refused("foreign", "ends inside the magic")
     magic = reader.uint(4)
     if magic != MAGIC:
         raise Refused("foreign", f"magic {magic:#010x}")

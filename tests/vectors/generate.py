@@ -211,7 +211,8 @@ def refused_headers():
     packets = [
         ("empty datagram", "foreign", b""),
         ("first byte of a short packet alone", "truncated", b"\x40"),
-        ("first byte of a long packet alone", "truncated", b"\xc0"),
+        ("first byte of a long packet alone", "foreign", b"\xc0"),
+        ("long packet that ends inside its magic", "foreign", b"\xc0\xa7\xd3\x5b"),
         ("first byte 0x00", "foreign", first_byte(base, 0x00)),
         ("first byte 0x80", "foreign", first_byte(base, 0x80)),
         ("magic with one bit changed", "foreign", seal(bytes(wrong_magic))),
