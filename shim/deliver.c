@@ -2,6 +2,7 @@
 #include "shim/deliver.h"
 
 #include "shim/control.h"
+#include "shim/discovery.h"
 #include "shim/drain.h"
 #include "shim/linger.h"
 #include "shim/log.h"
@@ -230,6 +231,7 @@ static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
 
 static void on_opened(struct shim_socket *sock, struct rudp_session *session)
 {
+    shim_discovery_heard_protocol(&rudp_session_path(session)->remote);
     if (shim_peer_add(sock, session, false) == NULL)
         rudp_session_abort(shim_socket_endpoint(sock), session, engine_now_us());
 }
@@ -245,6 +247,7 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
         break;
     case RUDP_EVENT_ESTABLISHED:
         sock->shared->soft_error = 0;
+        shim_discovery_heard_protocol(&rudp_session_path(event->session)->remote);
         break;
     case RUDP_EVENT_READABLE:
         if (peer != NULL)
@@ -268,18 +271,32 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
     }
 }
 
+/* Whether the program gets a plain datagram that came on this path. */
+static bool accepts_plain(struct shim_socket *sock, const struct rudp_path *path)
+{
+    const struct shim_settings *settings = shim_process_settings();
+
+    /* What was sent to a group is never ours, whoever sent it. */
+    if (!shim_rules_is_unicast(&path->local) ||
+        !shim_rules_tag(&settings->rules, &sock->shared->local, &path->remote) ||
+        shim_socket_is_itself(sock, &path->remote))
+        return true;
+    /* With a session, answers go by the session: a datagram that anybody may have forged does not
+     * end it. */
+    if (settings->accepts_plain &&
+        rudp_endpoint_find(shim_socket_endpoint(sock), &path->remote) == NULL)
+        shim_discovery_heard_plain(&path->remote);
+    return settings->accepts_plain;
+}
+
 static void on_datagram(void *context, struct engine_socket *engine,
                         const struct engine_datagram *datagram)
 {
     struct shim_socket *sock = entered_socket(context, engine);
-    const struct shim_settings *settings = shim_process_settings();
 
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
-    /* What was sent to a group is never ours, whoever sent it. */
-    if (!settings->accepts_plain && shim_rules_is_unicast(&datagram->path.local) &&
-        shim_rules_tag(&settings->rules, &sock->shared->local, &datagram->path.remote) &&
-        !shim_socket_is_itself(sock, &datagram->path.remote)) {
+    if (!accepts_plain(sock, &datagram->path)) {
         if (sock->shared->refused_plain_count++ == 0)
             shim_log(SHIM_LOG_WARN, "a plain datagram of a tagged peer is dropped, the first one; "
                                     "RUDP_ACCEPT_PLAIN=yes hands them to the program");
@@ -309,7 +326,9 @@ static void on_datagram(void *context, struct engine_socket *engine,
 
 void shim_deliver_wire_error(struct shim_socket *sock, int error)
 {
-    if (shim_rules_tag(&shim_process_settings()->rules, &sock->shared->local, &sock->shared->peer))
+    if (shim_rules_tag(&shim_process_settings()->rules, &sock->shared->local,
+                       &sock->shared->peer) &&
+        shim_discovery_kind(&sock->shared->peer) != RUDP_PEER_PLAIN)
         sock->shared->soft_error =
             error; /* the peer may be about to start: the session goes on trying */
     else

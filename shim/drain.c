@@ -3,6 +3,7 @@
 
 #include "engine/raw.h"
 #include "shim/deliver.h"
+#include "shim/discovery.h"
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
@@ -33,6 +34,10 @@ static bool may_open(struct shim_socket *sock, const struct rudp_address *remote
     if (!shim_rules_tag(&shim_process_settings()->rules, &sock->shared->local, remote) ||
         rudp_address_equal(&sock->shared->broadcast, remote) ||
         shim_socket_is_itself(sock, remote)) {
+        *verdict = SHIM_PLAIN;
+        return false;
+    }
+    if (shim_discovery_consult(remote) == RUDP_PEER_PLAIN) {
         *verdict = SHIM_PLAIN;
         return false;
     }

@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 #include "engine/raw.h"
+#include "shim/discovery.h"
 #include "shim/fd_table.h"
 #include "shim/linger.h"
 #include "shim/real.h"
@@ -103,6 +104,7 @@ __attribute__((constructor)) static void begin(void)
     shim_log_set(settings.log_level, program_invocation_short_name, settings.log_path);
     engine_set_memory_max(settings.memory_bytes_max);
     engine_share_memory();
+    shim_discovery_begin();
     atomic_store_explicit(&is_ready, true, memory_order_release);
 }
 

@@ -6,6 +6,7 @@
 #include "engine/random.h"
 #include "engine/raw.h"
 #include "shim/deliver.h"
+#include "shim/discovery.h"
 #include "shim/fd_table.h"
 #include "shim/linger.h"
 #include "shim/lock.h"
@@ -108,12 +109,14 @@ void shim_socket_before_fork(void)
 {
     fork_mask = shim_lock(&start_mutex);
     engine_before_fork();
+    shim_discovery_before_fork();
     (void)shim_lock(&pool_mutex);
 }
 
 void shim_socket_after_fork_parent(void)
 {
     RUDP_ASSERT(pthread_mutex_unlock(&pool_mutex) == 0);
+    shim_discovery_after_fork();
     engine_after_fork_parent();
     shim_unlock(&start_mutex, fork_mask);
 }
@@ -172,6 +175,7 @@ static void recount_uses(void)
 void shim_socket_after_fork_child(void)
 {
     RUDP_ASSERT(pthread_mutex_unlock(&pool_mutex) == 0);
+    shim_discovery_after_fork();
     engine_after_fork_child();
     drop_engines();
     recount_uses();

@@ -3,6 +3,7 @@
  * RUDP_RCVBUF=128K RUDP_CONNECT_TIMEOUT=400ms RUDP_TAG=!127.0.0.9,* */
 #include "engine/raw.h"
 #include "tests/core/suite.h"
+#include "tests/shim/raw_peer.h"
 #include "tests/shim/udp.h"
 
 #include <errno.h>
@@ -278,39 +279,6 @@ END_TEST
 
 /* --- Plain peers --------------------------------------------------------------------------------
  */
-
-/* A socket that is not the shim's, whatever the calls of this program are. */
-static int raw_bound(uint32_t ip, struct udp_address *address)
-{
-    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(ip)};
-    int fd = (int)RAW_CALL(SYS_socket, AF_INET, SOCK_DGRAM, 0);
-
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(RAW_CALL(SYS_bind, fd, raw_pointer(&own), sizeof own), 0);
-    address->bytes = sizeof address->addr;
-    ck_assert_int_eq(
-        RAW_CALL(SYS_getsockname, fd, raw_pointer(&address->addr), raw_pointer(&address->bytes)),
-        0);
-    return fd;
-}
-
-static void raw_send(int fd, const char *text, const struct udp_address *to)
-{
-    ck_assert_int_eq(RAW_CALL(SYS_sendto, fd, raw_pointer(text), (long)strlen(text), 0,
-                              raw_pointer(&to->addr), to->bytes),
-                     (long)strlen(text));
-}
-
-static void raw_expect(int fd, const char *text)
-{
-    char buffer[64] = "";
-    struct pollfd entry = {.fd = fd, .events = POLLIN};
-
-    ck_assert_int_eq(poll(&entry, 1, UDP_PATIENCE_MS), 1);
-    ck_assert_int_eq(RAW_CALL(SYS_recvfrom, fd, raw_pointer(buffer), sizeof buffer - 1, 0, 0, 0),
-                     (long)strlen(text));
-    ck_assert_str_eq(buffer, text);
-}
 
 /* A peer that no rule tags gets and sends plain datagrams, connected or not. */
 START_TEST(untagged_peer)
