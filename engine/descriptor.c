@@ -31,3 +31,10 @@ int engine_descriptor_move_high(int fd)
     engine_sys_close(fd);
     return (int)moved;
 }
+
+int engine_descriptor_copy_high(int fd)
+{
+    long copy = engine_sys_duplicate_from(fd, high_base());
+
+    return (int)(copy < 0 ? engine_sys_duplicate_from(fd, 0) : copy);
+}

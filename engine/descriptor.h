@@ -7,4 +7,7 @@
  * is returned as it is, so a creating call can be wrapped. */
 int engine_descriptor_move_high(int fd);
 
+/* A close-on-exec copy of fd, high if a high number is free. The copy, or a negative errno. */
+int engine_descriptor_copy_high(int fd);
+
 #endif

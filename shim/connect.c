@@ -119,7 +119,7 @@ static void frame_queue(const struct shim_socket *sock, int fd)
 /* ------------------------------------------------------------------------------------------------
  */
 
-static void refresh_peer(struct shim_socket *sock)
+void shim_connect_refresh_peer(struct shim_socket *sock)
 {
     struct sockaddr_storage addr;
     socklen_t bytes = sizeof addr;
@@ -138,7 +138,7 @@ static long connect_entered(struct shim_socket *sock, int fd, const struct socka
     if (result < 0)
         return result;
     frame_queue(sock, fd);
-    refresh_peer(sock);
+    shim_connect_refresh_peer(sock);
     shim_socket_refresh_local(sock);
     shim_deliver_choose_frame(sock);
     engine_socket_wire_changed(shim_socket_engine(sock));

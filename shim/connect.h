@@ -10,4 +10,7 @@ int shim_bind(struct shim_socket *sock, const struct sockaddr *addr, socklen_t a
 int shim_connect(struct shim_socket *sock, int fd, const struct sockaddr *addr,
                  socklen_t addr_bytes);
 
+/* Reads anew to whom the wire is connected. Entered, or before start. */
+void shim_connect_refresh_peer(struct shim_socket *sock);
+
 #endif

@@ -1,10 +1,29 @@
-/* hooks_process.c - the ways a process ends, and calls made by number. */
+/* hooks_process.c - where main begins, the ways a process ends, and calls made by number. */
 #define _GNU_SOURCE
+#include "shim/adopt.h"
 #include "shim/hook.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
+
+static int (*program_main)(int, char **, char **);
+
+/* Constructors are over: threads may start. */
+static int main_after_start(int argument_count, char **arguments, char **environment)
+{
+    shim_adopt_start();
+    return program_main(argument_count, arguments, environment);
+}
+
+int hook___libc_start_main(int (*main_of)(int, char **, char **), int argument_count,
+                           char **arguments, void (*begin)(void), void (*end)(void),
+                           void (*loader_end)(void), void *stack_end)
+{
+    program_main = main_of;
+    return real.__libc_start_main(main_after_start, argument_count, arguments, begin, end,
+                                  loader_end, stack_end);
+}
 
 void hook_exit(int status)
 {

@@ -2,6 +2,7 @@
 #include "shim/log.h"
 
 #include "engine/raw.h"
+#include "shim/fd_table.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -76,6 +77,8 @@ static void write_line(struct line *line)
     if (sink.file_path[0] != '\0')
         fd = RAW_CALL(SYS_openat, AT_FDCWD, raw_pointer(sink.file_path),
                       O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+    else if (fd_table_has_socket(STDERR_FILENO))
+        return; /* a service of inetd: its peers are not to read this */
     if (fd < 0)
         return; /* the path was writable at start: nothing better is left to do */
     (void)RAW_CALL(SYS_write, fd, raw_pointer(line->text), (long)line->bytes);

@@ -244,6 +244,73 @@ int shim_setsockopt(struct shim_socket *sock, int fd, int level, int option, con
     return real.setsockopt(sock->wire_fd, level, option, value, value_bytes);
 }
 
+/* --- A wire that was somebody else's ------------------------------------------------------------
+ */
+
+static bool wire_has(const struct shim_socket *sock, int level, int option)
+{
+    int value = 0;
+    socklen_t bytes = sizeof value;
+
+    return RAW_CALL(SYS_getsockopt, sock->wire_fd, level, option, raw_pointer(&value),
+                    raw_pointer(&bytes)) == 0 &&
+           value != 0;
+}
+
+/* What a plain program set, it wants to receive. All of what an engine asks for was set by one: the
+ * service that inetd started before this one has left it. */
+static uint32_t import_controls(const struct shim_socket *sock)
+{
+    const uint32_t of_engine =
+        SHIM_CONTROL_TTL | SHIM_CONTROL_TOS | SHIM_CONTROL_TIMESTAMPNS |
+        (sock->family == AF_INET
+             ? SHIM_CONTROL_PKTINFO
+             : SHIM_CONTROL_PKTINFO6 | SHIM_CONTROL_HOPLIMIT | SHIM_CONTROL_TCLASS);
+    uint32_t wanted = 0;
+
+    for (size_t index = 0; index < sizeof shadows / sizeof *shadows; index++) {
+        const struct shadow *shadow = &shadows[index];
+
+        if (find_shadow(sock, shadow->level, shadow->option) != NULL &&
+            wire_has(sock, shadow->level, shadow->option))
+            wanted |= shadow->bit;
+    }
+    return (wanted & of_engine) == of_engine ? wanted & ~of_engine : wanted;
+}
+
+static bool import_wants_errors(const struct shim_socket *sock, int level, int option)
+{
+    const int off = 0;
+
+    if (!wire_has(sock, level, option))
+        return false;
+    (void)RAW_CALL(SYS_setsockopt, sock->wire_fd, level, option, raw_pointer(&off), sizeof off);
+    return true;
+}
+
+static void import_timeout(const struct shim_socket *sock, int fd, int option)
+{
+    struct timeval time;
+    socklen_t bytes = sizeof time;
+
+    if (RAW_CALL(SYS_getsockopt, sock->wire_fd, SOL_SOCKET, option, raw_pointer(&time),
+                 raw_pointer(&bytes)) == 0)
+        (void)RAW_CALL(SYS_setsockopt, fd, SOL_SOCKET, option, raw_pointer(&time), bytes);
+}
+
+void shim_options_import(struct shim_socket *sock, int fd)
+{
+    atomic_store(&sock->shared->wanted_controls, import_controls(sock));
+    atomic_store(&sock->shared->wants_errors, import_wants_errors(sock, IPPROTO_IP, IP_RECVERR));
+    if (sock->family == AF_INET6)
+        atomic_store(&sock->shared->wants_errors6,
+                     import_wants_errors(sock, IPPROTO_IPV6, IPV6_RECVERR));
+    atomic_store(&sock->shared->steers_routes, wire_has(sock, SOL_SOCKET, SO_MARK) ||
+                                                   wire_has(sock, SOL_SOCKET, SO_BINDTOIFINDEX));
+    import_timeout(sock, fd, SO_RCVTIMEO);
+    import_timeout(sock, fd, SO_SNDTIMEO);
+}
+
 /* --- ioctl --------------------------------------------------------------------------------------
  */
 

@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 #include "engine/raw.h"
+#include "shim/adopt.h"
 #include "shim/discovery.h"
 #include "shim/fd_table.h"
 #include "shim/linger.h"
@@ -106,6 +107,7 @@ __attribute__((constructor)) static void begin(void)
     engine_share_memory();
     shim_discovery_begin();
     atomic_store_explicit(&is_ready, true, memory_order_release);
+    shim_adopt_inherited();
 }
 
 __attribute__((destructor)) static void end(void)

@@ -154,6 +154,16 @@ static long raw_syscall(long number, ...)
     return real_result(RAW_CALL(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
 
+/* A C library that runs constructors from in there (musl) comes here before ours has run. */
+static int raw___libc_start_main(int (*main_of)(int, char **, char **), int argument_count,
+                                 char **arguments, void (*begin)(void), void (*end)(void),
+                                 void (*loader_end)(void), void *stack_end)
+{
+    real_resolve();
+    return real.__libc_start_main(main_of, argument_count, arguments, begin, end, loader_end,
+                                  stack_end);
+}
+
 /* Nothing to flush exists this early, in libc neither. */
 static void raw__exit(int status)
 {

@@ -249,3 +249,30 @@ bool shim_rules_tag(const struct shim_rules *rules, const struct rudp_address *l
     }
     return false;
 }
+
+/* Whether the rule decides for every peer of local. */
+static bool rule_decides(const struct shim_rule *rule, const struct rudp_address *local)
+{
+    bool is_for_all = rule->prefix_bits == 0 && !names_port(rule);
+
+    return is_for_all || (rule->side != SHIM_RULE_REMOTE && end_matches(rule, local));
+}
+
+bool shim_rules_may_tag(const struct shim_rules *rules, const struct rudp_address *local)
+{
+    bool is_plain = is_plain_service(local);
+
+    if (rules->count == 0)
+        return !is_plain;
+    for (uint32_t index = 0; index < rules->count; index++) {
+        const struct shim_rule *rule = &rules->rules[index];
+
+        if (is_plain && !names_port(rule))
+            continue;
+        if (!rule->is_plain && (rule->side != SHIM_RULE_LOCAL || end_matches(rule, local)))
+            return true;
+        if (rule->is_plain && rule_decides(rule, local))
+            return false;
+    }
+    return false;
+}

@@ -36,6 +36,9 @@ bool shim_rules_parse(struct shim_rules *rules, const char *text, size_t bytes);
 bool shim_rules_tag(const struct shim_rules *rules, const struct rudp_address *local,
                     const struct rudp_address *remote);
 
+/* Whether there can be a peer with which a socket bound to local has a reliable conversation. */
+bool shim_rules_may_tag(const struct shim_rules *rules, const struct rudp_address *local);
+
 /* False for multicast addresses and 255.255.255.255. */
 bool shim_rules_is_unicast(const struct rudp_address *address);
 

@@ -16,6 +16,7 @@
 #include "shim/real.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -423,6 +424,55 @@ int shim_socket_open(int domain, int type, int protocol)
     }
     shim_socket_release(sock);
     return (int)real_result(fd);
+}
+
+/* The plain descriptor's copy becomes the wire, and A takes its number, in one step. */
+static int convert_descriptors(struct shim_socket *sock, int fd, sa_family_t family)
+{
+    long status = RAW_CALL(SYS_fcntl, fd, F_GETFL);
+    long flags = RAW_CALL(SYS_fcntl, fd, F_GETFD);
+    int program_fd;
+
+    if (status < 0 || flags < 0)
+        return -EBADF;
+    engine_random_fill(NULL, &sock->cookie, sizeof sock->cookie);
+    int result = shim_pair_create(sock->cookie,
+                                  SOCK_CLOEXEC | ((status & O_NONBLOCK) != 0 ? SOCK_NONBLOCK : 0),
+                                  &program_fd, &sock->pair_fd);
+
+    if (result < 0)
+        return result;
+    sock->family = family;
+    sock->wire_fd = engine_descriptor_copy_high(fd);
+    result = sock->wire_fd < 0 ? sock->wire_fd
+                               : (int)RAW_CALL(SYS_dup3, program_fd, fd,
+                                               (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
+    (void)RAW_CALL(SYS_close, program_fd);
+    if (result < 0)
+        return result;
+    fd_table_set_private(sock->pair_fd, true);
+    fd_table_set_private(sock->wire_fd, true);
+    return 0;
+}
+
+int shim_socket_convert(int fd, sa_family_t family)
+{
+    struct shim_socket *sock = pool_take();
+    bool stored = false;
+
+    if (sock == NULL)
+        return -ENOMEM;
+    shim_process_use();
+    struct shim_socket *stale = fd_table_set(fd, sock, &stored);
+
+    if (stale != NULL)
+        shim_socket_release(stale);
+    int result = stored && open_shared(sock) ? convert_descriptors(sock, fd, family) : -ENOMEM;
+
+    if (result < 0)
+        shim_socket_forget(sock, fd);
+    shim_socket_release(sock);
+    return result;
 }
 
 static int show_receive_buffer(struct shim_socket *sock)

@@ -110,6 +110,10 @@ struct shim_socket {
 /* socket(2) for a UDP socket: returns the program's descriptor, or -1 and errno. */
 int shim_socket_open(int domain, int type, int protocol);
 
+/* Turns fd, a plain UDP socket of the family, into one of ours under the same number, with its
+ * flags: what fd was becomes the wire. 0 or a negative errno, fd is as it was then. */
+int shim_socket_convert(int fd, sa_family_t family);
+
 /* One more use, only from somebody who holds one, or through the table. */
 void shim_socket_use(struct shim_socket *sock);
 bool shim_socket_try_use(struct shim_socket *sock);

@@ -59,6 +59,9 @@
     X(fcntl, int, (int fd, int command, ...))                                                      \
     X(fcntl64, int, (int fd, int command, ...))                                                    \
     X(syscall, long, (long number, ...))                                                           \
+    X(__libc_start_main, int,                                                                      \
+      (int (*main_of)(int, char **, char **), int argument_count, char **arguments,                \
+       void (*begin)(void), void (*end)(void), void (*loader_end)(void), void *stack_end))         \
     X(exit, void, (int status))                                                                    \
     X(_exit, void, (int status))                                                                   \
     X(_Exit, void, (int status))                                                                   \

@@ -207,9 +207,36 @@ START_TEST(rule_count)
 }
 END_TEST
 
+static bool may_tag(const char *rules_text, const char *ip, uint16_t port)
+{
+    struct shim_rules rules = {.count = 0};
+    struct rudp_address local = address(ip, port);
+
+    if (rules_text != NULL)
+        ck_assert_msg(shim_rules_parse(&rules, rules_text, strlen(rules_text)), "%s", rules_text);
+    return shim_rules_may_tag(&rules, &local);
+}
+
+/* A bound socket may be tagged when some peer would be, whoever that is. */
+START_TEST(may_tag_some_peer)
+{
+    ck_assert(may_tag(NULL, "0.0.0.0", 5000));
+    ck_assert(!may_tag(NULL, "0.0.0.0", 53));
+    ck_assert(may_tag("bind:*:53", "0.0.0.0", 53));
+    ck_assert(!may_tag("*", "0.0.0.0", 53));
+    ck_assert(may_tag("peer:192.0.2.1", "0.0.0.0", 5000));
+    ck_assert(may_tag("bind:*:5000", "0.0.0.0", 5000));
+    ck_assert(!may_tag("bind:*:5000", "0.0.0.0", 5001));
+    ck_assert(!may_tag("!bind:*:5000,*", "0.0.0.0", 5000));
+    ck_assert(may_tag("!bind:*:5000,*", "0.0.0.0", 5001));
+    ck_assert(may_tag("!peer:*:5000,*", "0.0.0.0", 5000));
+    ck_assert(!may_tag("!*,*", "0.0.0.0", 5000));
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("rules", default_tags_unicast, default_spares, services_by_name, groups_never,
                      unmatched_is_plain, first_match, prefixes, ports, sides, ipv6_notation,
-                     malformed, rule_count);
+                     malformed, rule_count, may_tag_some_peer);
 }

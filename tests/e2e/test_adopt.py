@@ -1,0 +1,93 @@
+"""Sockets that a program did not make itself: from a super-server, a service manager, another process."""
+import json
+import os
+import pwd
+import socket
+import sys
+import tempfile
+
+import harness
+from harness import HOST, EndToEndTest, built
+
+CALL_COUNT = 40
+SERVICE = [sys.executable, os.path.join(harness.HERE, "echo_service.py")]
+SUPER_SERVER = [sys.executable, os.path.join(harness.HERE, "super_server.py")]
+LOSSY = ("--loss", "20", "--reorder", "3", "--duplicate", "3")
+
+
+def shimmed(*command):
+    """The command, for a launcher that runs without the shim itself."""
+    return ["env", f"LD_PRELOAD={harness.options.preload}", *command]
+
+
+class AdoptTest(EndToEndTest):
+    def setUp(self):
+        self.report = tempfile.NamedTemporaryFile()
+        self.addCleanup(self.report.close)
+
+    def service(self, fd, count=CALL_COUNT):
+        return [*SERVICE, str(fd), str(count), "--report", self.report.name]
+
+    def reports(self):
+        with open(self.report.name, encoding="ascii") as lines:
+            return [json.loads(line) for line in lines]
+
+    def call(self, port, seed=1):
+        """A whole conversation, through a bad link: the answers are checked by the client."""
+        relay = self.start_relay(port, *LOSSY)
+        client = self.start([built("udp_rpc"), "call", HOST, str(relay.port), str(CALL_COUNT),
+                             str(seed)])
+        self.assertEqual(client.wait(), 0, client.read_errors())
+
+
+class SuperServerTest(AdoptTest):
+    def serve(self, port, runs, command, plain):
+        return self.start([*SUPER_SERVER, str(port), str(runs), *command],
+                          plain=plain).wait_bound(port)
+
+    def call_twice(self, server, port):
+        """The second conversation begins when the service of the first one has ended."""
+        self.call(port, 1)
+        harness.poll_until(lambda: "reaped" in server.read_errors(), "the service ends")
+        self.call(port, 2)
+
+    def test_one_that_runs_plainly(self):
+        """The service is under the shim, what starts it is not. Two conversations, one after the
+        other, are two runs of the service on one socket."""
+        port = harness.free_port()
+        server = self.serve(port, 2, shimmed(*self.service(0)), plain=True)
+        self.call_twice(server, port)
+        self.assertEqual(server.wait(), 0, server.read_errors())
+        expected = {"family": socket.AF_INET, "name": [HOST, port], "nonblocking": False,
+                    "closes_on_exec": False}
+        self.assertEqual(self.reports(), [expected, expected])
+
+
+    def test_inetd(self):
+        """Debian's own super-server. It may start the service once more for a late packet."""
+        port = harness.free_port()
+        configuration = tempfile.NamedTemporaryFile("w")
+        self.addCleanup(configuration.close)
+        user = pwd.getpwuid(os.getuid()).pw_name
+        configuration.write(f"{HOST}:{port} dgram udp wait {user} /usr/bin/setpriv setpriv " +
+                            " ".join(["--pdeathsig", "KILL", *shimmed(*self.service(0))]) + "\n")
+        configuration.flush()
+        server = self.start(["/usr/sbin/inetutils-inetd", "--debug", "--pidfile=", configuration.name],
+                   plain=True).wait_bound(port)
+        self.call_twice(server, port)
+        for seen in self.reports():
+            self.assertEqual(seen["name"], [HOST, port])
+
+
+class SocketActivationTest(AdoptTest):
+    def test_systemd(self):
+        port = harness.free_port()
+        manager = self.start(["systemd-socket-activate", "--datagram", "-l", f"{HOST}:{port}",
+                              *shimmed(*self.service(3))], plain=True).wait_bound(port)
+        self.call(port)
+        self.assertEqual(manager.wait(), 0, manager.read_errors())
+        self.assertEqual([seen["name"] for seen in self.reports()], [[HOST, port]])
+
+
+if __name__ == "__main__":
+    harness.main()
