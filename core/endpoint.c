@@ -227,20 +227,22 @@ static void retire(struct rudp_endpoint *endpoint, struct rudp_session *session,
     rudp_received_clear(&session->received, context->host);
 }
 
-/* The peer ended this incarnation: it gets its last word, and the next one begins. */
+/* The peer ended this incarnation: it gets its last word, and the next one begins. Without memory
+ * for a tombstone that waits: late packets of a peer that closes must not be answered by RESET. */
 static void reopen(struct rudp_endpoint *endpoint, struct rudp_session *session,
                    const struct rudp_context *context)
 {
-    /* Without memory for one, late packets of the peer's are answered by RESET, which ends what is
-     * over there anyway. */
-    struct rudp_tombstone *tombstone =
-        session->peer_id == 0 ? NULL
-                              : rudp_tombstones_reserve(&endpoint->tombstones, &endpoint->host);
+    if (session->peer_id != 0) {
+        struct rudp_tombstone *tombstone =
+            rudp_tombstones_reserve(&endpoint->tombstones, &endpoint->host);
 
-    session->close_code = session->reopen_code;
-    send_close(endpoint, session, context);
-    session->close_code = RUDP_CLOSE_SILENT;
-    if (tombstone != NULL) {
+        if (tombstone == NULL) {
+            session->memory_us = context->now_us + RUDP_MEMORY_WAIT_US;
+            return;
+        }
+        session->close_code = session->reopen_code;
+        send_close(endpoint, session, context);
+        session->close_code = RUDP_CLOSE_SILENT;
         tombstone->close_code = RUDP_CLOSE_FINISHED;
         bury(endpoint, session, context, tombstone, TOMBSTONE_US);
     }

@@ -20,7 +20,8 @@
     X(challenge_answered_by_close, 11466)    /* challenge and CLOSE in turns, without end */       \
     X(forged_hello_silences_opener, 20204)   /* no more hellos, no RETRY followed */               \
     X(challenge_and_compact, 35858)          /* compacting was due again at once */                \
-    X(both_wait_for_credit, 91599)      /* two closing sides waited for each other's reader */     \
-    X(replaced_by_a_late_hello, 102285) /* the live incarnation was told that it is over */
+    X(both_wait_for_credit, 91599)        /* two closing sides waited for each other's reader */   \
+    X(replaced_by_a_late_hello, 102285)   /* the live incarnation was told that it is over */      \
+    X(reopened_without_tombstone, 101970) /* RESET answered the last words of a leaving peer */
 
 #endif
