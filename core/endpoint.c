@@ -99,6 +99,20 @@ static enum rudp_status enter_tables(struct rudp_endpoint *endpoint, struct rudp
     return status;
 }
 
+enum rudp_status endpoint_link(struct rudp_endpoint *endpoint, struct rudp_session *session)
+{
+    enum rudp_status status = rudp_tombstones_make_room(&endpoint->tombstones, &endpoint->host);
+
+    if (status == RUDP_OK)
+        status = enter_tables(endpoint, session);
+    if (status != RUDP_OK)
+        return status;
+    session->links.retired = false;
+    rudp_list_append(&endpoint->all, &session->links.all);
+    endpoint->session_count++;
+    return RUDP_OK;
+}
+
 enum rudp_status endpoint_add(struct rudp_endpoint *endpoint, const struct rudp_context *context,
                               const struct rudp_path *path, bool opener, struct rudp_session **out)
 {
@@ -112,7 +126,8 @@ enum rudp_status endpoint_add(struct rudp_endpoint *endpoint, const struct rudp_
 
     if (status == RUDP_OK) {
         session->links.tombstone = rudp_tombstones_reserve(&endpoint->tombstones, &endpoint->host);
-        status = session->links.tombstone == NULL ? RUDP_E_MEMORY : enter_tables(endpoint, session);
+        status =
+            session->links.tombstone == NULL ? RUDP_E_MEMORY : endpoint_link(endpoint, session);
     }
     if (status != RUDP_OK) {
         rudp_session_clear(session, context);
@@ -120,8 +135,6 @@ enum rudp_status endpoint_add(struct rudp_endpoint *endpoint, const struct rudp_
         rudp_release(&endpoint->host, session, sizeof *session);
         return status;
     }
-    rudp_list_append(&endpoint->all, &session->links.all);
-    endpoint->session_count++;
     *out = session;
     return RUDP_OK;
 }
@@ -150,15 +163,21 @@ static void leave_tables(struct rudp_endpoint *endpoint, struct rudp_session *se
     rudp_list_remove(&session->links.to_send);
 }
 
-void endpoint_remove(struct rudp_endpoint *endpoint, struct rudp_session *session,
-                     const struct rudp_context *context)
+void endpoint_unlink(struct rudp_endpoint *endpoint, struct rudp_session *session)
 {
     leave_tables(endpoint, session);
     rudp_list_remove(&session->links.to_event);
     rudp_list_remove(&session->links.all);
     if (session->links.half_open)
         endpoint->half_open_count--;
+    session->links.half_open = false;
     endpoint->session_count--;
+}
+
+void endpoint_remove(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                     const struct rudp_context *context)
+{
+    endpoint_unlink(endpoint, session);
     rudp_session_clear(session, context);
     rudp_release(&endpoint->host, session->links.tombstone, sizeof *session->links.tombstone);
     rudp_release(&endpoint->host, session, sizeof *session);

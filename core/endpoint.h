@@ -185,6 +185,30 @@ struct rudp_session *rudp_endpoint_find(struct rudp_endpoint *endpoint,
 void rudp_endpoint_each(struct rudp_endpoint *endpoint,
                         void (*visit)(void *context, struct rudp_session *session), void *context);
 
+/* Whose a packet is, where several endpoints share a port. */
+enum rudp_claim {
+    RUDP_CLAIM_OWN,   /* a session's of this endpoint, or of one that ended */
+    RUDP_CLAIM_STRAY, /* no session here knows it: another endpoint's may; a stranger's hello too */
+    RUDP_CLAIM_NONE,  /* not a whole packet of this protocol: nothing to ask other endpoints for */
+};
+
+/* id: of the session it names, 0 when it names none. Changes nothing; rudp_endpoint_receive answers
+ * a stray as this endpoint sees fit. */
+enum rudp_claim rudp_endpoint_claim(struct rudp_endpoint *endpoint,
+                                    const struct rudp_address *remote, const uint8_t *packet,
+                                    size_t packet_bytes, uint64_t *id);
+
+/* Moves a session that is not over to another endpoint with the same allocator: its messages,
+ * timers and events with it. Between the two calls it is nobody's and its packets are strays; tag
+ * and path are kept. Refused with RUDP_E_MEMORY, or RUDP_E_INVALID when that endpoint knows the id:
+ * then attach it where it was, which succeeds. Not bound by session_count_max. */
+void rudp_endpoint_detach(struct rudp_endpoint *endpoint, struct rudp_session *session);
+enum rudp_status rudp_endpoint_attach(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                                      uint64_t now_us);
+
+/* Endpoints with one key accept each other's tokens. */
+void rudp_endpoint_set_token_key(struct rudp_endpoint *endpoint, uint64_t k0, uint64_t k1);
+
 /* Opens a session. Messages may be sent at once; the hello leaves with the next packets, with the
  * first messages on it. RUDP_E_LIMIT, RUDP_E_MEMORY; RUDP_E_CLOSED while a session that this side
  * closes with that address is not over: wait for its CLOSED event. */

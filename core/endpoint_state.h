@@ -70,6 +70,10 @@ enum rudp_status endpoint_add(struct rudp_endpoint *endpoint, const struct rudp_
                               const struct rudp_path *path, bool opener,
                               struct rudp_session **session);
 
+/* Enters a session that has a tombstone everywhere. RUDP_E_MEMORY, but not where it was before. */
+enum rudp_status endpoint_link(struct rudp_endpoint *endpoint, struct rudp_session *session);
+void endpoint_unlink(struct rudp_endpoint *endpoint, struct rudp_session *session);
+
 /* Takes a session out everywhere and frees it. */
 void endpoint_remove(struct rudp_endpoint *endpoint, struct rudp_session *session,
                      const struct rudp_context *context);

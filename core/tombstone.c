@@ -31,11 +31,18 @@ void rudp_tombstones_clear(struct rudp_tombstones *tombstones, const struct rudp
     rudp_table_clear(&tombstones->by_peer_id, host);
 }
 
+enum rudp_status rudp_tombstones_make_room(struct rudp_tombstones *tombstones,
+                                           const struct rudp_host *host)
+{
+    enum rudp_status status = rudp_table_reserve(&tombstones->by_local_id, host);
+
+    return status == RUDP_OK ? rudp_table_reserve(&tombstones->by_peer_id, host) : status;
+}
+
 struct rudp_tombstone *rudp_tombstones_reserve(struct rudp_tombstones *tombstones,
                                                const struct rudp_host *host)
 {
-    if (rudp_table_reserve(&tombstones->by_local_id, host) != RUDP_OK ||
-        rudp_table_reserve(&tombstones->by_peer_id, host) != RUDP_OK)
+    if (rudp_tombstones_make_room(tombstones, host) != RUDP_OK)
         return NULL;
     struct rudp_tombstone *tombstone = rudp_allocate(host, sizeof *tombstone);
 

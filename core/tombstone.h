@@ -40,6 +40,10 @@ void rudp_tombstones_clear(struct rudp_tombstones *tombstones, const struct rudp
 struct rudp_tombstone *rudp_tombstones_reserve(struct rudp_tombstones *tombstones,
                                                const struct rudp_host *host);
 
+/* Makes the tables able to take one that was reserved elsewhere. Once done it cannot fail. */
+enum rudp_status rudp_tombstones_make_room(struct rudp_tombstones *tombstones,
+                                           const struct rudp_host *host);
+
 /* Enters what rudp_tombstones_reserve returned; all but the first four fields is filled in. */
 void rudp_tombstones_add(struct rudp_tombstones *tombstones, const struct rudp_host *host,
                          struct rudp_tombstone *tombstone, uint64_t local_id, uint64_t peer_id,

@@ -247,9 +247,14 @@ static void note_restart(struct sim_session *session)
 static struct sim_session *on_opened(struct sim_node *node, struct rudp_session *core)
 {
     const struct rudp_path *path = rudp_session_path(core);
+    struct sim_app app = node->accept_app;
+    uint32_t ended_count = 0;
 
-    return sim_session_add(node, core, sim_node_at(node->sim, &path->remote), false,
-                           &node->accept_app);
+    for (uint32_t i = 0; i < node->sim->session_count; i++)
+        ended_count += node->sim->sessions[i]->node == node && node->sim->sessions[i]->ended;
+    if (node->leave_count_max > 0 && ended_count >= node->leave_count_max)
+        app.end = SIM_END_NEVER;
+    return sim_session_add(node, core, sim_node_at(node->sim, &path->remote), false, &app);
 }
 
 static void on_closed(struct sim_session *session, const struct rudp_event *event)

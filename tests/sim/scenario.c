@@ -9,6 +9,8 @@
 #define MS RUDP_US_PER_MS
 #define S  RUDP_US_PER_S
 
+#define LEAVE_COUNT_MAX 8u /* a peer that leaves forever would not let its opener come to an end   \
+                            */
 #define RUN_US_MAX      (3600 * (uint64_t)S) /* virtual; what takes longer is stuck */
 #define ACCIDENT_US_MAX (3 * (uint64_t)S)    /* accidents happen early, while there is traffic */
 #define CONNECT_US      (300 * (uint64_t)S)  /* patient */
@@ -470,6 +472,8 @@ void scenario_run(uint64_t seed, uint32_t allowed, uint32_t forced, FILE *log_fi
     draw_programs(&scenario);
     for (uint32_t i = 0; i < scenario.sim->node_count; i++)
         scenario.sim->nodes[i].accept_app = scenario.acceptor_app;
+    for (uint32_t i = 0; scenario.reopens && i < scenario.sim->node_count; i++)
+        scenario.sim->nodes[i].leave_count_max = LEAVE_COUNT_MAX;
     if (has(&scenario, SCENARIO_BOTH)) /* whoever calls first, the programs do the same */
         scenario.sim->nodes[SIM_CLIENT].accept_app = scenario.opener_app;
     file_opens(&scenario);

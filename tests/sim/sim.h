@@ -20,7 +20,7 @@
 #define SIM_SERVER 1u
 
 #define SIM_FAILURE_BYTES_MAX 256u
-#define SIM_BASES_MAX         512u
+#define SIM_BASES_MAX         64u
 #define SIM_RECORDED_COUNT    32u
 
 /* When the program ends its session. */
@@ -121,6 +121,7 @@ struct sim_node {
     struct rudp_address local;
     uint32_t address_count;    /* addresses had so far */
     struct sim_app accept_app; /* of sessions that others open */
+    uint32_t leave_count_max;  /* so many of them are ended, then one is kept; 0: no such bound */
     uint32_t enter_depth;
     uint64_t wake_us;          /* when advance is called next */
     uint64_t wake_slack_us;    /* timers fire up to this late */
