@@ -9,8 +9,9 @@
 #define MS RUDP_US_PER_MS
 #define S  RUDP_US_PER_S
 
-#define LEAVE_COUNT_MAX 8u /* a peer that leaves forever would not let its opener come to an end   \
-                            */
+/* A peer that leaves forever would not let its opener come to an end. */
+#define LEAVE_COUNT_MAX 8u
+
 #define RUN_US_MAX      (3600 * (uint64_t)S) /* virtual; what takes longer is stuck */
 #define ACCIDENT_US_MAX (3 * (uint64_t)S)    /* accidents happen early, while there is traffic */
 #define CONNECT_US      (300 * (uint64_t)S)  /* patient */
