@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -88,10 +89,11 @@ bool shim_pair_is_held(uint64_t cookie, int engine_fd)
 bool shim_pair_parse(struct shim_pair_header *header, uint64_t cookie, const void *data,
                      size_t bytes)
 {
-    if (bytes < sizeof *header)
+    _Static_assert(offsetof(struct shim_pair_header, cookie) == 0, "what a header begins with");
+    if (bytes < sizeof *header || memcmp(data, &cookie, sizeof cookie) != 0)
         return false;
     memcpy(header, data, sizeof *header);
-    return header->cookie == cookie;
+    return true;
 }
 
 static long send_message(int fd, const struct iovec *parts, size_t part_count)

@@ -50,7 +50,7 @@ int shim_pair_create(uint64_t cookie, int flags, int *program_fd, int *engine_fd
 /* Whether any process still holds A. */
 bool shim_pair_is_held(uint64_t cookie, int engine_fd);
 
-/* If data begins with a header of this socket: copies it out. */
+/* If data begins with a header of this socket: copies it out. Else header stays as it is. */
 bool shim_pair_parse(struct shim_pair_header *header, uint64_t cookie, const void *data,
                      size_t bytes);
 

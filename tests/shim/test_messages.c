@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -216,6 +217,31 @@ START_TEST(batch_by_number)
     udp_expect_text(receiver, "1", NULL);
     udp_expect_text(receiver, "2", NULL);
     udp_expect_text(receiver, "3", NULL);
+}
+END_TEST
+
+/* stdio writes where no preloaded library sees it. Each flush is a datagram, of any size: also of
+ * one where the shim's own header would have room. */
+START_TEST(written_by_stdio)
+{
+    const size_t sizes[] = {1, 79, 80, 81, 200, 1200};
+    char out[1200];
+    char in[sizeof out + 1];
+    int fds[2];
+
+    udp_pair(AF_INET, fds);
+    FILE *stream = fdopen(fds[0], "w");
+
+    ck_assert_ptr_nonnull(stream);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        memset(out, (int)('a' + i), sizes[i]);
+        ck_assert_uint_eq(fwrite(out, 1, sizes[i], stream), sizes[i]);
+        ck_assert_int_eq(fflush(stream), 0);
+        ck_assert_msg(udp_wait(fds[1], POLLIN, UDP_PATIENCE_MS), "%zu bytes", sizes[i]);
+        ck_assert_int_eq(recv(fds[1], in, sizeof in, 0), (ssize_t)sizes[i]);
+        ck_assert_mem_eq(in, out, sizes[i]);
+    }
+    fclose(stream);
 }
 END_TEST
 
@@ -513,8 +539,8 @@ END_TEST
 int main(void)
 {
     return SUITE_RUN("messages", echo_v4, echo_v6, echo_dual_stack, connected_calls, many_parts,
-                     batches, batch_waits_for_one, batch_by_number, peek_keeps, peek_tells_length,
-                     truncation, truncation_connected, empty_datagram, empty_write_and_read,
-                     fionread, short_address, every_size, unreadable_memory, too_long,
-                     refused_destinations, unspecified_destination, to_itself);
+                     batches, batch_waits_for_one, batch_by_number, written_by_stdio, peek_keeps,
+                     peek_tells_length, truncation, truncation_connected, empty_datagram,
+                     empty_write_and_read, fionread, short_address, every_size, unreadable_memory,
+                     too_long, refused_destinations, unspecified_destination, to_itself);
 }
