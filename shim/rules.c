@@ -203,18 +203,27 @@ static bool end_matches(const struct shim_rule *rule, const struct rudp_address 
            ((end->ip[whole_bytes] ^ rule->ip[whole_bytes]) & rest_mask) == 0;
 }
 
-static bool rule_matches(const struct shim_rule *rule, const struct rudp_address *local,
-                         const struct rudp_address *remote)
+static bool is_any(const struct shim_rule *rule)
 {
-    switch (rule->side) {
-    case SHIM_RULE_LOCAL:
-        return end_matches(rule, local);
-    case SHIM_RULE_REMOTE:
-        return end_matches(rule, remote);
-    case SHIM_RULE_EITHER:
-        return end_matches(rule, local) || end_matches(rule, remote);
-    }
-    return false;
+    return rule->prefix_bits == 0 && rule->port_min == 0 && rule->port_max == UINT16_MAX;
+}
+
+enum match {
+    MATCH_NO,
+    MATCH_YES,
+    MATCH_UNKNOWN,
+};
+
+static enum match match_rule(const struct shim_rule *rule, const struct rudp_address *local,
+                             const struct rudp_address *remote)
+{
+    if (rule->side != SHIM_RULE_REMOTE && end_matches(rule, local))
+        return MATCH_YES;
+    if (rule->side == SHIM_RULE_LOCAL)
+        return MATCH_NO;
+    if (remote == NULL)
+        return is_any(rule) ? MATCH_YES : MATCH_UNKNOWN;
+    return end_matches(rule, remote) ? MATCH_YES : MATCH_NO;
 }
 
 /* A rule that names no port does not mean the plain services. */
@@ -231,23 +240,38 @@ static bool is_plain_service(const struct rudp_address *end)
     return false;
 }
 
+static struct shim_rules_answer answer(bool is_tagged, enum shim_rule_reason reason, uint32_t index)
+{
+    return (struct shim_rules_answer){.is_tagged = is_tagged, .reason = reason, .index = index};
+}
+
+struct shim_rules_answer shim_rules_explain(const struct shim_rules *rules,
+                                            const struct rudp_address *local,
+                                            const struct rudp_address *remote)
+{
+    bool is_plain = is_plain_service(local) || (remote != NULL && is_plain_service(remote));
+
+    if (remote != NULL && !shim_rules_is_unicast(remote))
+        return answer(false, SHIM_RULE_GROUP, 0);
+    for (uint32_t index = 0; index < rules->count; index++) {
+        const struct shim_rule *rule = &rules->rules[index];
+        enum match match = match_rule(rule, local, remote);
+
+        if (match == MATCH_NO || (is_plain && !names_port(rule)))
+            continue;
+        if (match == MATCH_UNKNOWN)
+            return answer(false, SHIM_RULE_DEPENDS, index);
+        return answer(!rule->is_plain, SHIM_RULE_MATCHED, index);
+    }
+    if (is_plain)
+        return answer(false, SHIM_RULE_SERVICE, 0);
+    return answer(rules->count == 0, rules->count == 0 ? SHIM_RULE_DEFAULT : SHIM_RULE_NONE, 0);
+}
+
 bool shim_rules_tag(const struct shim_rules *rules, const struct rudp_address *local,
                     const struct rudp_address *remote)
 {
-    bool is_plain = is_plain_service(local) || is_plain_service(remote);
-
-    if (!shim_rules_is_unicast(remote))
-        return false;
-    if (rules->count == 0)
-        return !is_plain;
-    for (uint32_t index = 0; index < rules->count; index++) {
-        const struct shim_rule *rule = &rules->rules[index];
-
-        if (!rule_matches(rule, local, remote) || (is_plain && !names_port(rule)))
-            continue;
-        return !rule->is_plain;
-    }
-    return false;
+    return shim_rules_explain(rules, local, remote).is_tagged;
 }
 
 /* Whether the rule decides for every peer of local. */

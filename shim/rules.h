@@ -31,8 +31,29 @@ struct shim_rules {
  * IPv6 address in brackets, or * for any. False: not that; rules are unspecified then. */
 bool shim_rules_parse(struct shim_rules *rules, const char *text, size_t bytes);
 
+enum shim_rule_reason {
+    SHIM_RULE_GROUP,   /* broadcast and multicast: nobody could acknowledge for a group */
+    SHIM_RULE_SERVICE, /* a plain service, and no rule names its port */
+    SHIM_RULE_DEFAULT, /* there are no rules */
+    SHIM_RULE_MATCHED, /* rules[index] is the first that matches */
+    SHIM_RULE_NONE,    /* none matches */
+    SHIM_RULE_DEPENDS, /* rules[index] looks at the remote end, which is not known */
+};
+
+struct shim_rules_answer {
+    bool is_tagged;
+    enum shim_rule_reason reason;
+    uint32_t index;
+};
+
+/* Whether a conversation between these ends is made reliable, and why. remote may be NULL: not
+ * known yet. */
+struct shim_rules_answer shim_rules_explain(const struct shim_rules *rules,
+                                            const struct rudp_address *local,
+                                            const struct rudp_address *remote);
+
 /* Whether a conversation between these ends is made reliable; the first rule that matches decides.
- * Broadcast and multicast never are: nobody could acknowledge for a group. */
+ */
 bool shim_rules_tag(const struct shim_rules *rules, const struct rudp_address *local,
                     const struct rudp_address *remote);
 

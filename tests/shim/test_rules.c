@@ -234,9 +234,53 @@ START_TEST(may_tag_some_peer)
 }
 END_TEST
 
+/* Why a conversation is reliable or plain; with an unknown peer, whether that depends on it. */
+START_TEST(reasons)
+{
+    static const struct {
+        const char *rules;
+        const char *remote; /* NULL: not known */
+        enum shim_rule_reason reason;
+        bool is_tagged;
+        uint32_t index;
+    } cases[] = {
+        {NULL, "192.0.2.1", SHIM_RULE_DEFAULT, true, 0},
+        {NULL, NULL, SHIM_RULE_DEFAULT, true, 0},
+        {"*", "224.0.0.1", SHIM_RULE_GROUP, false, 0},
+        {"!192.0.2.1,*", "192.0.2.1", SHIM_RULE_MATCHED, false, 0},
+        {"!192.0.2.1,*", "192.0.2.2", SHIM_RULE_MATCHED, true, 1},
+        {"192.0.2.9", "192.0.2.1", SHIM_RULE_NONE, false, 0},
+        {"!bind:192.0.2.9,192.0.2.1", NULL, SHIM_RULE_DEPENDS, false, 1},
+        {"!peer:*:9,*", NULL, SHIM_RULE_DEPENDS, false, 0},
+        {"bind:*:4000,192.0.2.1", NULL, SHIM_RULE_MATCHED, true, 0},
+        {"peer:*", NULL, SHIM_RULE_MATCHED, true, 0},
+    };
+    struct rudp_address local = address("10.0.0.1", 4000);
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct shim_rules rules = {.count = 0};
+        struct rudp_address remote =
+            address(cases[i].remote == NULL ? "::" : cases[i].remote, 5000);
+
+        if (cases[i].rules != NULL)
+            ck_assert(shim_rules_parse(&rules, cases[i].rules, strlen(cases[i].rules)));
+        struct shim_rules_answer answer =
+            shim_rules_explain(&rules, &local, cases[i].remote == NULL ? NULL : &remote);
+
+        ck_assert_msg(answer.reason == cases[i].reason, "case %zu", i);
+        ck_assert_msg(answer.is_tagged == cases[i].is_tagged, "case %zu", i);
+        ck_assert_msg(answer.index == cases[i].index, "case %zu", i);
+    }
+    struct shim_rules rules = {.count = 0};
+    struct rudp_address resolver = address("192.0.2.1", 53);
+
+    ck_assert_int_eq(shim_rules_explain(&rules, &local, &resolver).reason, SHIM_RULE_SERVICE);
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("rules", default_tags_unicast, default_spares, services_by_name, groups_never,
                      unmatched_is_plain, first_match, prefixes, ports, sides, ipv6_notation,
-                     malformed, rule_count, may_tag_some_peer);
+                     malformed, rule_count, may_tag_some_peer, reasons);
 }
