@@ -92,6 +92,41 @@ struct shim_socket *fd_table_acquire(int fd)
     }
 }
 
+bool fd_table_look(int fd, struct fd_table_seen *seen)
+{
+    entry *place = entry_find(fd);
+
+    if (place == NULL)
+        return false;
+    do {
+        seen->sock = atomic_load_explicit(place, memory_order_acquire);
+        if (seen->sock == NULL || seen->sock == &private_mark)
+            return false;
+        seen->cookie = atomic_load_explicit(&seen->sock->cookie, memory_order_acquire);
+    } while (atomic_load_explicit(place, memory_order_relaxed) != seen->sock);
+    seen->fd = fd;
+    return true;
+}
+
+bool fd_table_is_still(const struct fd_table_seen *seen)
+{
+    struct fd_table_seen now;
+
+    return fd_table_look(seen->fd, &now) && now.sock == seen->sock && now.cookie == seen->cookie;
+}
+
+bool fd_table_acquire_seen(const struct fd_table_seen *seen)
+{
+    struct shim_socket *sock = fd_table_acquire(seen->fd);
+
+    if (sock == NULL)
+        return false;
+    if (sock == seen->sock && atomic_load(&sock->cookie) == seen->cookie)
+        return true;
+    shim_socket_release(sock);
+    return false;
+}
+
 struct shim_socket *fd_table_set(int fd, struct shim_socket *sock, bool *stored)
 {
     entry *place = entry_make(fd);

@@ -8,8 +8,27 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct shim_socket;
+
+/* What stood for a number when somebody looked. Holds nothing, so a handler may jump out of the
+ * call that looked. The memory behind sock stays readable, but may have become another socket's:
+ * fd_table_acquire_seen tells. */
+struct fd_table_seen {
+    struct shim_socket *sock;
+    uint64_t cookie; /* of sock at that time */
+    int fd;
+};
+
+/* False: not ours. Async-signal-safe; any number, also a negative one. */
+bool fd_table_look(int fd, struct fd_table_seen *seen);
+
+/* Whether the number still stands for the socket that was seen. True: it did all the time. */
+bool fd_table_is_still(const struct fd_table_seen *seen);
+
+/* Takes one use of the socket that was seen. False: its number is no longer that socket's. */
+bool fd_table_acquire_seen(const struct fd_table_seen *seen);
 
 /* The socket behind fd with one use taken, or NULL: not ours. Give it back with
  * shim_socket_release. Async-signal-safe; any number, also a negative one. */

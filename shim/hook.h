@@ -20,7 +20,7 @@ static inline void shim_hook_release(struct shim_socket **sock)
 
 /* The kernel said that fd is no socket, or not open: it was closed and given out again where no
  * hook saw it. Forgets the entry; true: the call is to be made as if there had been none. */
-bool shim_hook_is_stale(struct shim_socket *sock, int fd, ssize_t result);
+bool shim_hook_is_stale(const struct fd_table_seen *seen, ssize_t result);
 
 /* fd was just given out by the kernel: what stood for that number is gone. sock: what stands for it
  * now, or NULL. */

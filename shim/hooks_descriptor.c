@@ -10,11 +10,12 @@
 #include <linux/close_range.h>
 #include <stdarg.h>
 
-bool shim_hook_is_stale(struct shim_socket *sock, int fd, ssize_t result)
+bool shim_hook_is_stale(const struct fd_table_seen *seen, ssize_t result)
 {
     if (result >= 0 || (errno != ENOTSOCK && errno != EBADF))
         return false;
-    shim_socket_forget(sock, fd);
+    if (fd_table_is_still(seen))
+        shim_socket_forget(seen->sock, seen->fd);
     return true;
 }
 

@@ -8,7 +8,7 @@
 
 #define NS_PER_S 1000000000
 
-static ssize_t receive_buffer(struct shim_socket *sock, int fd, void *buffer, size_t bytes,
+static ssize_t receive_buffer(const struct fd_table_seen *seen, void *buffer, size_t bytes,
                               int flags, struct sockaddr *addr, socklen_t *addr_bytes)
 {
     struct iovec part = {buffer, bytes};
@@ -18,7 +18,7 @@ static ssize_t receive_buffer(struct shim_socket *sock, int fd, void *buffer, si
         .msg_iov = &part,
         .msg_iovlen = 1,
     };
-    ssize_t result = shim_receive(sock, fd, &message, flags);
+    ssize_t result = shim_receive(seen, &message, flags);
 
     if (result >= 0 && addr != NULL && addr_bytes != NULL)
         *addr_bytes = message.msg_namelen;
@@ -27,12 +27,12 @@ static ssize_t receive_buffer(struct shim_socket *sock, int fd, void *buffer, si
 
 ssize_t hook_recv(int fd, void *buffer, size_t bytes, int flags)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
 
-    if (sock != NULL) {
-        ssize_t result = receive_buffer(sock, fd, buffer, bytes, flags, NULL, NULL);
+    if (fd_table_look(fd, &seen)) {
+        ssize_t result = receive_buffer(&seen, buffer, bytes, flags, NULL, NULL);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.recv(fd, buffer, bytes, flags);
@@ -41,12 +41,12 @@ ssize_t hook_recv(int fd, void *buffer, size_t bytes, int flags)
 ssize_t hook_recvfrom(int fd, void *buffer, size_t bytes, int flags, struct sockaddr *addr,
                       socklen_t *addr_bytes)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
 
-    if (sock != NULL) {
-        ssize_t result = receive_buffer(sock, fd, buffer, bytes, flags, addr, addr_bytes);
+    if (fd_table_look(fd, &seen)) {
+        ssize_t result = receive_buffer(&seen, buffer, bytes, flags, addr, addr_bytes);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.recvfrom(fd, buffer, bytes, flags, addr, addr_bytes);
@@ -54,12 +54,12 @@ ssize_t hook_recvfrom(int fd, void *buffer, size_t bytes, int flags, struct sock
 
 ssize_t hook_recvmsg(int fd, struct msghdr *message, int flags)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
 
-    if (sock != NULL && message != NULL) {
-        ssize_t result = shim_receive(sock, fd, message, flags);
+    if (message != NULL && fd_table_look(fd, &seen)) {
+        ssize_t result = shim_receive(&seen, message, flags);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.recvmsg(fd, message, flags);
@@ -99,7 +99,7 @@ static struct timespec deadline_of(const struct timespec *timeout)
 
 /* As in the kernel, the timeout is looked at after each datagram only, and an error after the first
  * is for the next call. */
-static int receive_many(struct shim_socket *sock, int fd, struct mmsghdr *messages,
+static int receive_many(const struct fd_table_seen *seen, struct mmsghdr *messages,
                         unsigned int count, int flags, struct timespec *timeout)
 {
     struct timespec deadline = timeout != NULL ? deadline_of(timeout) : (struct timespec){0};
@@ -107,7 +107,7 @@ static int receive_many(struct shim_socket *sock, int fd, struct mmsghdr *messag
     unsigned int done = 0;
 
     while (done < count) {
-        ssize_t result = shim_receive(sock, fd, &messages[done].msg_hdr, each_flags);
+        ssize_t result = shim_receive(seen, &messages[done].msg_hdr, each_flags);
 
         if (result < 0)
             break;
@@ -120,31 +120,31 @@ static int receive_many(struct shim_socket *sock, int fd, struct mmsghdr *messag
     if (done == 0)
         return count == 0 ? 0 : -1;
     if (done < count && errno != EAGAIN && errno != EINTR)
-        shim_receive_keep_error(sock, errno);
+        shim_receive_keep_error(seen, errno);
     return (int)done;
 }
 
 int hook_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
                   struct timespec *timeout)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
     bool is_timeout_valid = timeout == NULL || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 &&
                                                 timeout->tv_nsec < NS_PER_S);
 
-    if (sock == NULL || !is_timeout_valid) /* which the kernel refuses */
+    if (!is_timeout_valid || !fd_table_look(fd, &seen)) /* the kernel refuses the former */
         return real.recvmmsg(fd, messages, count, flags, timeout);
-    return receive_many(sock, fd, messages, count, flags, timeout);
+    return receive_many(&seen, messages, count, flags, timeout);
 }
 
 /* Reading nothing takes nothing: read(2) does not look at the socket then. */
 ssize_t hook_read(int fd, void *buffer, size_t bytes)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
 
-    if (sock != NULL && bytes > 0) {
-        ssize_t result = receive_buffer(sock, fd, buffer, bytes, 0, NULL, NULL);
+    if (bytes > 0 && fd_table_look(fd, &seen)) {
+        ssize_t result = receive_buffer(&seen, buffer, bytes, 0, NULL, NULL);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.read(fd, buffer, bytes);
@@ -162,17 +162,17 @@ static size_t sum_bytes(const struct iovec *parts, int part_count)
 
 ssize_t hook_readv(int fd, const struct iovec *parts, int part_count)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
     struct msghdr message = {
         .msg_iov = (struct iovec *)(uintptr_t)parts,
         .msg_iovlen = (size_t)part_count,
     };
 
-    if (sock != NULL && part_count > 0 && part_count <= IOV_MAX &&
+    if (fd_table_look(fd, &seen) && part_count > 0 && part_count <= IOV_MAX &&
         sum_bytes(parts, part_count) > 0) {
-        ssize_t result = shim_receive(sock, fd, &message, 0);
+        ssize_t result = shim_receive(&seen, &message, 0);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.readv(fd, parts, part_count);

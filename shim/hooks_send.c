@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 
-static ssize_t send_buffer(struct shim_socket *sock, int fd, const void *data, size_t bytes,
+static ssize_t send_buffer(const struct fd_table_seen *seen, const void *data, size_t bytes,
                            int flags, const struct sockaddr *addr, socklen_t addr_bytes)
 {
     struct iovec part = {(void *)(uintptr_t)data, bytes};
@@ -17,17 +17,17 @@ static ssize_t send_buffer(struct shim_socket *sock, int fd, const void *data, s
         .msg_iovlen = 1,
     };
 
-    return shim_send(sock, fd, &message, flags);
+    return shim_send(seen, &message, flags);
 }
 
 ssize_t hook_send(int fd, const void *data, size_t bytes, int flags)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
 
-    if (sock != NULL) {
-        ssize_t result = send_buffer(sock, fd, data, bytes, flags, NULL, 0);
+    if (fd_table_look(fd, &seen)) {
+        ssize_t result = send_buffer(&seen, data, bytes, flags, NULL, 0);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.send(fd, data, bytes, flags);
@@ -37,12 +37,12 @@ SHIM_DEFINE_ALIAS(__send, send);
 ssize_t hook_sendto(int fd, const void *data, size_t bytes, int flags, const struct sockaddr *addr,
                     socklen_t addr_bytes)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
 
-    if (sock != NULL) {
-        ssize_t result = send_buffer(sock, fd, data, bytes, flags, addr, addr_bytes);
+    if (fd_table_look(fd, &seen)) {
+        ssize_t result = send_buffer(&seen, data, bytes, flags, addr, addr_bytes);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.sendto(fd, data, bytes, flags, addr, addr_bytes);
@@ -50,12 +50,12 @@ ssize_t hook_sendto(int fd, const void *data, size_t bytes, int flags, const str
 
 ssize_t hook_sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
 
-    if (sock != NULL && message != NULL) {
-        ssize_t result = shim_send(sock, fd, message, flags);
+    if (message != NULL && fd_table_look(fd, &seen)) {
+        ssize_t result = shim_send(&seen, message, flags);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.sendmsg(fd, message, flags);
@@ -64,13 +64,13 @@ ssize_t hook_sendmsg(int fd, const struct msghdr *message, int flags)
 /* One after the other; an error after the first is found again by the next call. */
 int hook_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
     unsigned int done = 0;
 
-    if (sock == NULL)
+    if (!fd_table_look(fd, &seen))
         return real.sendmmsg(fd, messages, count, flags);
     for (; done < count && done < IOV_MAX; done++) {
-        ssize_t result = shim_send(sock, fd, &messages[done].msg_hdr, flags);
+        ssize_t result = shim_send(&seen, &messages[done].msg_hdr, flags);
 
         if (result < 0)
             break;
@@ -81,12 +81,12 @@ int hook_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 
 ssize_t hook_write(int fd, const void *data, size_t bytes)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
 
-    if (sock != NULL) {
-        ssize_t result = send_buffer(sock, fd, data, bytes, 0, NULL, 0);
+    if (fd_table_look(fd, &seen)) {
+        ssize_t result = send_buffer(&seen, data, bytes, 0, NULL, 0);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.write(fd, data, bytes);
@@ -95,16 +95,16 @@ SHIM_DEFINE_ALIAS(__write, write);
 
 ssize_t hook_writev(int fd, const struct iovec *parts, int part_count)
 {
-    SHIM_HOOK_USE(sock, fd);
+    struct fd_table_seen seen;
     struct msghdr message = {
         .msg_iov = (struct iovec *)(uintptr_t)parts,
         .msg_iovlen = (size_t)part_count,
     };
 
-    if (sock != NULL && part_count >= 0 && part_count <= IOV_MAX) {
-        ssize_t result = shim_send(sock, fd, &message, 0);
+    if (fd_table_look(fd, &seen) && part_count >= 0 && part_count <= IOV_MAX) {
+        ssize_t result = shim_send(&seen, &message, 0);
 
-        if (!shim_hook_is_stale(sock, fd, result))
+        if (!shim_hook_is_stale(&seen, result))
             return result;
     }
     return real.writev(fd, parts, part_count);

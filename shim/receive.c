@@ -3,6 +3,8 @@
 
 #include "engine/raw.h"
 #include "shim/control.h"
+#include "shim/hold.h"
+#include "shim/linger.h"
 #include "shim/peers.h"
 #include "shim/real.h"
 
@@ -18,11 +20,14 @@
  * room for one is left behind it, so that either kind of datagram is read whole whatever was
  * expected, and only has to be shifted. */
 struct incoming {
+    const struct fd_table_seen *seen;
     struct iovec *parts; /* first or last is edge, the others are the program's */
     size_t part_count;
     size_t room_bytes; /* of the program's parts */
     uint8_t edge[SHIM_PAIR_HEADER_BYTES];
     bool is_bare_expected;
+    sa_family_t family;
+    uint32_t wanted_controls;
     struct shim_pair_header header; /* if is_framed */
     bool is_framed;
     size_t payload_bytes; /* of the datagram, however much was read of it */
@@ -72,13 +77,13 @@ static void shift(const struct incoming *in, size_t from, size_t to, size_t byte
     }
 }
 
-static void settle(struct incoming *in, const struct shim_socket *sock, size_t bytes)
+static void settle(struct incoming *in, size_t bytes)
 {
     uint8_t start[SHIM_PAIR_HEADER_BYTES];
     size_t start_bytes = copy_parts(in, 0, start, min_u64(bytes, sizeof start), true);
     size_t program_at = in->is_bare_expected ? 0 : sizeof in->edge;
 
-    in->is_framed = shim_pair_parse(&in->header, sock->cookie, start, start_bytes);
+    in->is_framed = shim_pair_parse(&in->header, in->seen->cookie, start, start_bytes);
     in->payload_bytes = in->is_framed ? bytes - sizeof in->header : bytes;
     size_t data_at = in->is_framed ? sizeof in->header : 0;
 
@@ -90,29 +95,39 @@ static void settle(struct incoming *in, const struct shim_socket *sock, size_t b
  */
 
 /* The error a token stands for, if it was not reported yet. */
-static int take_error(struct shim_socket *sock, const struct shim_pair_header *token)
+static int take_error(const struct fd_table_seen *seen, const struct shim_pair_header *token)
 {
-    struct engine_socket *engine = shim_socket_engine(sock);
+    struct engine_signal_mask mask;
+    int error = token->error;
     bool token_sent;
 
-    if (engine == NULL)
-        return token->error;
-    engine_socket_enter(engine);
-    int error = shim_failure_take(sock, &token->peer, &token_sent);
+    if (!shim_hold(seen, &mask))
+        return error;
+    struct engine_socket *engine = shim_socket_engine(seen->sock);
 
-    engine_socket_leave(engine);
+    if (engine != NULL) {
+        engine_socket_enter(engine);
+        error = shim_failure_take(seen->sock, &token->peer, &token_sent);
+        engine_socket_leave(engine);
+    }
+    shim_unhold(seen, mask);
     return error;
 }
 
-void shim_receive_keep_error(struct shim_socket *sock, int error)
+void shim_receive_keep_error(const struct fd_table_seen *seen, int error)
 {
-    struct engine_socket *engine = shim_socket_engine(sock);
+    struct engine_signal_mask mask;
 
-    if (engine == NULL)
+    if (!shim_hold(seen, &mask))
         return;
-    engine_socket_enter(engine);
-    shim_failure_add(sock, &sock->shared->peer, error, true);
-    engine_socket_leave(engine);
+    struct engine_socket *engine = shim_socket_engine(seen->sock);
+
+    if (engine != NULL) {
+        engine_socket_enter(engine);
+        shim_failure_add(seen->sock, &seen->sock->shared->peer, error, true);
+        engine_socket_leave(engine);
+    }
+    shim_unhold(seen, mask);
 }
 
 /* A token that a peek found stays in the queue: once its error is reported, it must go. */
@@ -126,47 +141,59 @@ static void consume_token(int fd)
 /* --- Results ------------------------------------------------------------------------------------
  */
 
-/* Bare datagrams come from whom the socket is connected to. */
-static socklen_t bare_source(const struct shim_socket *sock, struct sockaddr_storage *addr)
+/* Bare datagrams come from whom the socket is connected to. The wire is the socket's for as long as
+ * the number stands for it. */
+static socklen_t bare_source(const struct fd_table_seen *seen, struct sockaddr_storage *addr)
 {
     socklen_t bytes = sizeof *addr;
-    long result = RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(addr), raw_pointer(&bytes));
+    long result =
+        RAW_CALL(SYS_getpeername, seen->sock->wire_fd, raw_pointer(addr), raw_pointer(&bytes));
 
-    return result < 0 ? 0 : bytes;
+    return result < 0 || !fd_table_is_still(seen) ? 0 : bytes;
 }
 
-static void write_name(const struct shim_socket *sock, const struct incoming *in,
-                       struct msghdr *message)
+static void write_name(const struct incoming *in, struct msghdr *message)
 {
     struct sockaddr_storage addr;
     socklen_t bytes;
 
     if (message->msg_name == NULL)
         return;
-    bytes = in->is_framed ? engine_address_to_sockaddr(&in->header.peer, sock->family, &addr)
-                          : bare_source(sock, &addr);
+    bytes = in->is_framed ? engine_address_to_sockaddr(&in->header.peer, in->family, &addr)
+                          : bare_source(in->seen, &addr);
     memcpy(message->msg_name, &addr, (size_t)min_u64(bytes, message->msg_namelen));
     message->msg_namelen = bytes; /* the whole length, also when it was cut */
 }
 
-static ssize_t report(const struct shim_socket *sock, const struct incoming *in,
-                      struct msghdr *message, int flags)
+static ssize_t report(const struct incoming *in, struct msghdr *message, int flags)
 {
     bool is_cut = in->payload_bytes > in->room_bytes;
 
-    write_name(sock, in, message);
+    write_name(in, message);
     message->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (is_cut ? MSG_TRUNC : 0);
-    message->msg_flags |= shim_control_write(message, atomic_load(&sock->shared->wanted_controls),
-                                             sock->family, in->is_framed ? &in->header : NULL);
+    message->msg_flags |= shim_control_write(message, in->wanted_controls, in->family,
+                                             in->is_framed ? &in->header : NULL);
     return (ssize_t)(is_cut && (flags & MSG_TRUNC) == 0 ? in->room_bytes : in->payload_bytes);
 }
 
-static void arrange(struct incoming *in, const struct shim_socket *sock,
-                    const struct msghdr *message)
+/* What the program asked of the socket. As it was, once the number stands for something else. */
+static void look_at_socket(struct incoming *in)
+{
+    const struct shim_socket *sock = in->seen->sock;
+    const struct shim_shared *shared = sock->shared;
+
+    if (shared == NULL || !fd_table_is_still(in->seen))
+        return;
+    in->family = sock->family;
+    in->wanted_controls = atomic_load_explicit(&shared->wanted_controls, memory_order_relaxed);
+    in->is_bare_expected = atomic_load_explicit(&shared->is_bare, memory_order_relaxed);
+}
+
+static void arrange(struct incoming *in, const struct msghdr *message)
 {
     struct iovec edge = {in->edge, sizeof in->edge};
 
-    in->is_bare_expected = atomic_load_explicit(&sock->shared->is_bare, memory_order_relaxed);
+    look_at_socket(in);
     in->part_count = message->msg_iovlen + 1;
     in->room_bytes = 0;
     for (size_t index = 0; index < message->msg_iovlen; index++)
@@ -177,23 +204,24 @@ static void arrange(struct incoming *in, const struct shim_socket *sock,
     in->parts[in->is_bare_expected ? message->msg_iovlen : 0] = edge;
 }
 
-static ssize_t receive(struct shim_socket *sock, int fd, struct incoming *in,
-                       struct msghdr *message, int flags)
+static ssize_t receive(struct incoming *in, struct msghdr *message, int flags)
 {
+    int fd = in->seen->fd;
+
     for (;;) {
-        arrange(in, sock, message);
+        arrange(in, message);
         struct msghdr native = {.msg_iov = in->parts, .msg_iovlen = in->part_count};
         ssize_t bytes = real.recvmsg(fd, &native, (flags & ~MSG_OOB) | MSG_TRUNC);
 
         if (bytes < 0)
             return bytes;
-        settle(in, sock, (size_t)bytes);
+        settle(in, (size_t)bytes);
         if (!in->is_framed || in->header.type != SHIM_PAIR_ERROR)
-            return report(sock, in, message, flags);
+            return report(in, message, flags);
 
-        int error = take_error(sock, &in->header);
+        int error = take_error(in->seen, &in->header);
 
-        if ((flags & MSG_PEEK) != 0)
+        if ((flags & MSG_PEEK) != 0 && fd_table_is_still(in->seen))
             consume_token(fd);
         if (error != 0)
             return fail(error);
@@ -201,26 +229,31 @@ static ssize_t receive(struct shim_socket *sock, int fd, struct incoming *in,
 }
 
 /* Its own frame: 16 KiB of stack that few calls need. */
-__attribute__((noinline)) static ssize_t receive_many_parts(struct shim_socket *sock, int fd,
+__attribute__((noinline)) static ssize_t receive_many_parts(const struct fd_table_seen *seen,
                                                             struct msghdr *message, int flags)
 {
     struct iovec parts[IOV_MAX];
-    struct incoming in = {.parts = parts};
+    struct incoming in = {.seen = seen, .parts = parts};
 
-    return receive(sock, fd, &in, message, flags);
+    return receive(&in, message, flags);
 }
 
-ssize_t shim_receive(struct shim_socket *sock, int fd, struct msghdr *message, int flags)
+ssize_t shim_receive(const struct fd_table_seen *seen, struct msghdr *message, int flags)
 {
     struct iovec parts[PART_COUNT_SMALL];
-    struct incoming in = {.parts = parts};
+    struct incoming in = {.seen = seen, .parts = parts};
 
     if ((flags & MSG_ERRQUEUE) != 0)
-        return real.recvmsg(sock->wire_fd, message, flags);
+        return real.recvmsg(seen->sock->wire_fd, message, flags);
     if (message->msg_iovlen >= IOV_MAX) /* one part is ours */
         return fail(EMSGSIZE);
-    return message->msg_iovlen < PART_COUNT_SMALL ? receive(sock, fd, &in, message, flags)
-                                                  : receive_many_parts(sock, fd, message, flags);
+    ssize_t result = message->msg_iovlen < PART_COUNT_SMALL
+                         ? receive(&in, message, flags)
+                         : receive_many_parts(seen, message, flags);
+
+    if (!fd_table_is_still(seen)) /* closed meanwhile: this call may have been its last holder */
+        shim_linger_sweep();
+    return result;
 }
 
 int shim_receive_next_bytes(const struct shim_socket *sock, int fd)

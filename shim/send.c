@@ -4,6 +4,7 @@
 #include "engine/raw.h"
 #include "shim/control.h"
 #include "shim/drain.h"
+#include "shim/hold.h"
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
@@ -12,12 +13,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <pthread.h>
 
 #define PART_COUNT_SMALL      16u
 #define DATAGRAM_BYTES_MAX_V4 65507u
 
 /* A call's datagram, as far as it can be known before the socket is entered. */
 struct outgoing {
+    const struct fd_table_seen *seen;
     const struct msghdr *message;
     int flags;
     size_t bytes;
@@ -60,9 +63,20 @@ static bool parts_are_readable(const struct outgoing *out)
     return true;
 }
 
-static ssize_t send_on_wire(const struct shim_socket *sock, const struct outgoing *out)
+/* Held, so that the wire is the socket's; where it has no room, the call that waits is native. */
+static ssize_t send_on_wire(const struct outgoing *out)
 {
-    return real.sendmsg(sock->wire_fd, out->message, out->flags);
+    struct engine_signal_mask mask;
+
+    if (!shim_hold(out->seen, &mask))
+        return fail(ENOTSOCK);
+    int wire_fd = out->seen->sock->wire_fd;
+    long result =
+        RAW_CALL(SYS_sendmsg, wire_fd, raw_pointer(out->message), out->flags | MSG_DONTWAIT);
+
+    shim_unhold(out->seen, mask);
+    return result == -EAGAIN ? real.sendmsg(wire_fd, out->message, out->flags)
+                             : (ssize_t)real_result(result);
 }
 
 /* To the unspecified address means to this machine, as in the kernel. */
@@ -80,7 +94,7 @@ static void resolve_unspecified(struct rudp_address *address)
 }
 
 /* False: the kernel refuses such a destination, and says best how. */
-static bool read_destination(const struct shim_socket *sock, struct outgoing *out)
+static bool read_destination(struct outgoing *out)
 {
     const struct msghdr *message = out->message;
 
@@ -91,7 +105,7 @@ static bool read_destination(const struct shim_socket *sock, struct outgoing *ou
         return false;
     if (!engine_address_from_sockaddr(&out->remote, message->msg_name, message->msg_namelen))
         return false;
-    if (sock->family == AF_INET && !engine_address_is_v4(&out->remote))
+    if (out->seen->sock->family == AF_INET && !engine_address_is_v4(&out->remote))
         return false;
     resolve_unspecified(&out->remote);
     return out->remote.port != 0;
@@ -180,12 +194,19 @@ static enum shim_verdict send_datagram(struct shim_socket *sock, int fd, const s
     return verdict;
 }
 
-static enum shim_verdict send_entered(struct shim_socket *sock, int fd, const struct outgoing *out,
-                                      int *error)
+/* Held. */
+static enum shim_verdict send_entered(const struct outgoing *out, int *error)
 {
-    struct engine_socket *engine = shim_socket_engine(sock);
-
+    struct shim_socket *sock = out->seen->sock;
+    int fd = out->seen->fd;
     long unread_bytes = shim_pair_unread_bytes(fd);
+    int result = shim_socket_start(sock);
+
+    if (result < 0) {
+        *error = -result;
+        return SHIM_FAILED;
+    }
+    struct engine_socket *engine = shim_socket_engine(sock);
 
     if (unread_bytes < 0) {
         *error = ENOTSOCK;
@@ -204,30 +225,41 @@ static enum shim_verdict send_entered(struct shim_socket *sock, int fd, const st
 
 /* Blocks, as far as the descriptor and flags say, until A has room. The kernel does the waiting, so
  * that time limits, signals and cancellation are its own. */
-static bool wait_for_room(const struct shim_socket *sock, int fd, int flags)
+static bool wait_for_room(const struct outgoing *out)
 {
-    struct shim_pair_header knock = {.cookie = sock->cookie, .type = SHIM_PAIR_KNOCK};
+    struct shim_pair_header knock = {.cookie = out->seen->cookie, .type = SHIM_PAIR_KNOCK};
 
-    return real.send(fd, &knock, sizeof knock, (flags & MSG_DONTWAIT) | MSG_NOSIGNAL) >= 0;
+    return real.send(out->seen->fd, &knock, sizeof knock,
+                     (out->flags & MSG_DONTWAIT) | MSG_NOSIGNAL) >= 0;
 }
 
-static ssize_t send_as_owner(struct shim_socket *sock, int fd, const struct outgoing *out)
+static enum shim_verdict send_held(const struct outgoing *out, int *error)
 {
-    int result = shim_socket_start(sock);
-    int error = 0;
+    struct engine_signal_mask mask;
+    enum shim_verdict verdict = SHIM_FAILED;
 
-    if (result < 0)
-        return fail(-result);
+    *error = ENOTSOCK;
+    if (shim_hold(out->seen, &mask)) {
+        verdict = send_entered(out, error);
+        shim_unhold(out->seen, mask);
+    }
+    return verdict;
+}
+
+static ssize_t send_as_owner(const struct outgoing *out)
+{
+    int error;
+
     for (;;) {
-        switch (send_entered(sock, fd, out, &error)) {
+        switch (send_held(out, &error)) {
         case SHIM_SENT:
             return (ssize_t)out->bytes;
         case SHIM_PLAIN:
-            return send_on_wire(sock, out);
+            return send_on_wire(out);
         case SHIM_FAILED:
             return fail(error);
         case SHIM_FULL:
-            if (!wait_for_room(sock, fd, out->flags))
+            if (!wait_for_room(out))
                 return -1;
         }
     }
@@ -266,26 +298,39 @@ static bool is_owner_gone(const struct shim_socket *sock)
     return true;
 }
 
-static ssize_t send_through_pair(struct shim_socket *sock, int fd, const struct outgoing *out)
+static bool find_route_held(const struct outgoing *out, struct shim_pair_header *header)
+{
+    struct engine_signal_mask mask;
+
+    if (!shim_hold(out->seen, &mask))
+        return false;
+    bool is_tagged = find_route(out->seen->sock, out, header);
+
+    shim_unhold(out->seen, mask);
+    return is_tagged;
+}
+
+static ssize_t send_through_pair(const struct outgoing *out)
 {
     struct shim_pair_header header = {
-        .cookie = sock->cookie,
+        .cookie = out->seen->cookie,
         .type = SHIM_PAIR_DATAGRAM,
         .payload_bytes = (uint32_t)out->bytes,
     };
     struct iovec parts[1 + PART_COUNT_SMALL] = {{&header, sizeof header}};
     const struct msghdr *message = out->message;
 
-    if (!find_route(sock, out, &header))
-        return send_on_wire(sock, out);
+    if (!find_route_held(out, &header))
+        return send_on_wire(out);
     if (is_too_long(out, &header.peer) || message->msg_iovlen > PART_COUNT_SMALL)
         return fail(EMSGSIZE);
-    if (is_owner_gone(sock))
+    if (is_owner_gone(out->seen->sock))
         return fail(ECONNREFUSED);
     if (message->msg_iovlen > 0)
         memcpy(parts + 1, message->msg_iov, message->msg_iovlen * sizeof *parts);
     struct msghdr framed = {.msg_iov = parts, .msg_iovlen = 1 + message->msg_iovlen};
-    ssize_t sent_bytes = real.sendmsg(fd, &framed, (out->flags & MSG_DONTWAIT) | MSG_NOSIGNAL);
+    ssize_t sent_bytes =
+        real.sendmsg(out->seen->fd, &framed, (out->flags & MSG_DONTWAIT) | MSG_NOSIGNAL);
 
     return sent_bytes < 0 ? sent_bytes : (ssize_t)out->bytes;
 }
@@ -294,58 +339,64 @@ static ssize_t send_through_pair(struct shim_socket *sock, int fd, const struct 
  */
 
 /* Corking glues several calls into one datagram. Sessions do not do that. */
-static ssize_t send_corked(struct shim_socket *sock, const struct outgoing *out)
+static ssize_t send_corked(const struct outgoing *out)
 {
     struct shim_pair_header header = {.type = SHIM_PAIR_DATAGRAM};
 
-    return find_route(sock, out, &header) ? fail(EOPNOTSUPP) : send_on_wire(sock, out);
+    return find_route_held(out, &header) ? fail(EOPNOTSUPP) : send_on_wire(out);
 }
 
-static ssize_t send_outgoing(struct shim_socket *sock, int fd, struct outgoing *out)
+static bool is_write_shut(const struct shim_socket *sock)
 {
-    if (!read_destination(sock, out))
-        return send_on_wire(sock, out);
+    const struct shim_shared *shared = sock->shared;
+
+    return shared != NULL && atomic_load(&shared->write_shut);
+}
+
+static ssize_t send_outgoing(struct outgoing *out)
+{
+    if (!read_destination(out))
+        return send_on_wire(out);
     if ((out->flags & MSG_OOB) != 0)
         return fail(EOPNOTSUPP);
-    if (atomic_load(&sock->shared->write_shut))
+    if (is_write_shut(out->seen->sock))
         return fail(EPIPE);
     if (!read_parts(out))
         return fail(EMSGSIZE);
     if (!parts_are_readable(out))
-        return send_on_wire(sock, out);
+        return send_on_wire(out);
     int error = shim_control_read(out->message, &out->local);
 
     if (error != 0)
         return fail(error);
     if ((out->flags & MSG_MORE) != 0)
-        return send_corked(sock, out);
-    return shim_socket_is_ours(sock) ? send_as_owner(sock, fd, out)
-                                     : send_through_pair(sock, fd, out);
+        return send_corked(out);
+    return shim_socket_is_ours(out->seen->sock) ? send_as_owner(out) : send_through_pair(out);
 }
 
 /* Its own frame: 16 KiB of stack that few calls need. */
-__attribute__((noinline)) static ssize_t send_many_parts(struct shim_socket *sock, int fd,
-                                                         struct outgoing *out)
+__attribute__((noinline)) static ssize_t send_many_parts(struct outgoing *out)
 {
     struct rudp_slice slices[IOV_MAX];
 
     out->slices = slices;
-    ssize_t sent_bytes = send_outgoing(sock, fd, out);
+    ssize_t sent_bytes = send_outgoing(out);
 
     out->slices = NULL;
     return sent_bytes;
 }
 
-ssize_t shim_send(struct shim_socket *sock, int fd, const struct msghdr *message, int flags)
+ssize_t shim_send(const struct fd_table_seen *seen, const struct msghdr *message, int flags)
 {
     struct rudp_slice slices[PART_COUNT_SMALL];
-    struct outgoing out = {.message = message, .flags = flags, .slices = slices};
+    struct outgoing out = {.seen = seen, .message = message, .flags = flags, .slices = slices};
+
+    pthread_testcancel(); /* sending is a cancellation point, also where no native call waits */
 
     if (!is_readable(message, sizeof *message) ||
         !is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))
         return fail(EFAULT);
     if (message->msg_iovlen > IOV_MAX)
         return fail(EMSGSIZE);
-    return message->msg_iovlen <= PART_COUNT_SMALL ? send_outgoing(sock, fd, &out)
-                                                   : send_many_parts(sock, fd, &out);
+    return message->msg_iovlen <= PART_COUNT_SMALL ? send_outgoing(&out) : send_many_parts(&out);
 }

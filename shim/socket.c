@@ -22,7 +22,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SLAB_COUNT 64u
+#define SLAB_COUNT   64u
+#define FRESH_OFFSET offsetof(struct shim_socket, phase)
 
 struct arena_count {
     const struct engine_arena *arena;
@@ -74,8 +75,9 @@ static struct shim_socket *pool_take(void)
     struct shim_socket *sock = free_first;
     if (sock != NULL) {
         free_first = sock->next_free;
-        /* Everything but the use count, which a reader of a stale entry may be trying. */
-        memset((uint8_t *)sock + sizeof sock->users, 0, sizeof *sock - sizeof sock->users);
+        /* Everything but the use count and the cookie, which a reader of a stale entry may be
+         * trying. */
+        memset((uint8_t *)sock + FRESH_OFFSET, 0, sizeof *sock - FRESH_OFFSET);
         sock->wire_fd = -1;
         sock->pair_fd = -1;
         atomic_store(&sock->phase, SHIM_OPEN);
@@ -382,7 +384,10 @@ static int open_descriptors(struct shim_socket *sock, int domain, int type, int 
     int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
     int program_fd;
 
-    engine_random_fill(NULL, &sock->cookie, sizeof sock->cookie);
+    uint64_t cookie;
+
+    engine_random_fill(NULL, &cookie, sizeof cookie);
+    atomic_store(&sock->cookie, cookie);
     int result = shim_pair_create(sock->cookie, flags, &program_fd, &sock->pair_fd);
 
     if (result < 0)

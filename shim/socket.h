@@ -13,7 +13,8 @@
  *
  * Uses: one per entry in the descriptor table, one per call under way. With the last one given back
  * linger.c decides what becomes of the socket. The memory is never unmapped and only reused for
- * sockets, so a stale pointer may be tried (shim_socket_try_use), not trusted.
+ * sockets, so a stale pointer may be tried (shim_socket_try_use), not trusted. Calls that may block
+ * hold no use while they do: a signal handler may never return to them (hold.h).
  *
  * Locks: "entered" fields are touched only between engine_socket_enter and leave (engine callbacks
  * are entered). Atomics may be read by any hook. The rest is fixed before the descriptor is handed
@@ -84,13 +85,13 @@ struct shim_shared {
 
 struct shim_socket {
     _Atomic uint32_t users;
+    _Atomic uint64_t cookie;
     _Atomic uint32_t phase; /* enum shim_phase */
     struct shim_socket *next_free;
 
     sa_family_t family;
     int wire_fd;
     int pair_fd;
-    uint64_t cookie;
     uint64_t number; /* of the sockets that this process started, from 1 */
     struct engine_arena *arena;
     struct shim_shared *shared;
