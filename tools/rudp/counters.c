@@ -17,8 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ANSWER_MS 500 /* one try; a busy engine thread answers within milliseconds */
-#define TRY_COUNT 4
+#define ANSWER_MS 1000 /* one try; an engine thread answers within milliseconds, if it runs */
+#define TRY_COUNT 5
 
 #define NAME_BYTES_MAX sizeof((struct sockaddr_un *)NULL)->sun_path
 
@@ -33,7 +33,8 @@ struct answer {
 /* A socket with an address to answer to, connected to the abstract name. */
 static int open_reader(const char *name)
 {
-    static const struct timeval patience = {.tv_usec = ANSWER_MS * RUDP_US_PER_MS};
+    static const struct timeval patience = {.tv_sec = ANSWER_MS / 1000,
+                                            .tv_usec = ANSWER_MS % 1000 * RUDP_US_PER_MS};
     const struct sockaddr_un any = {.sun_family = AF_UNIX};
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     size_t bytes = strlen(name);
