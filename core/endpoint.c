@@ -75,6 +75,11 @@ void rudp_endpoint_set_accepting(struct rudp_endpoint *endpoint, bool accepting)
     endpoint->accepting = accepting;
 }
 
+bool rudp_endpoint_is_accepting(const struct rudp_endpoint *endpoint)
+{
+    return endpoint->accepting;
+}
+
 static uint64_t new_id(const struct rudp_endpoint *endpoint)
 {
     uint64_t id;

@@ -162,6 +162,7 @@ void rudp_endpoint_advance(struct rudp_endpoint *endpoint, uint64_t now_us);
 
 /* Whether hellos of strangers are let in; starts as the config says. */
 void rudp_endpoint_set_accepting(struct rudp_endpoint *endpoint, bool accepting);
+bool rudp_endpoint_is_accepting(const struct rudp_endpoint *endpoint);
 
 /* Writes the next packet to send into out, which holds at least the largest packet size in use
  * (RUDP_PACKET_BYTES_MAX always suffices), and its path. Returns its size, 0 when there is none
@@ -205,6 +206,9 @@ enum rudp_claim rudp_endpoint_claim(struct rudp_endpoint *endpoint,
 void rudp_endpoint_detach(struct rudp_endpoint *endpoint, struct rudp_session *session);
 enum rudp_status rudp_endpoint_attach(struct rudp_endpoint *endpoint, struct rudp_session *session,
                                       uint64_t now_us);
+
+/* Makes sure that attaching one session does not fail for want of memory. RUDP_E_MEMORY. */
+enum rudp_status rudp_endpoint_make_room(struct rudp_endpoint *endpoint);
 
 /* Endpoints with one key accept each other's tokens. */
 void rudp_endpoint_set_token_key(struct rudp_endpoint *endpoint, uint64_t k0, uint64_t k1);

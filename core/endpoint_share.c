@@ -22,7 +22,6 @@ static bool knows_hello(struct rudp_endpoint *endpoint, const struct rudp_addres
                         uint64_t peer_id)
 {
     return knows_peer(endpoint, remote, peer_id) ||
-           knows_peer(endpoint, remote, 0) || /* this side calls it as well */
            rudp_tombstones_find_peer(&endpoint->tombstones, peer_id, remote) != NULL ||
            endpoint_find_id(endpoint, peer_id) != NULL;
 }
@@ -53,6 +52,18 @@ void rudp_endpoint_set_token_key(struct rudp_endpoint *endpoint, uint64_t k0, ui
 {
     ENDPOINT_CALL(endpoint);
     endpoint->cookie_key = (struct rudp_siphash_key){.k0 = k0, .k1 = k1};
+}
+
+enum rudp_status rudp_endpoint_make_room(struct rudp_endpoint *endpoint)
+{
+    ENDPOINT_CALL(endpoint);
+    enum rudp_status status = rudp_tombstones_make_room(&endpoint->tombstones, &endpoint->host);
+
+    if (status == RUDP_OK)
+        status = rudp_table_reserve(&endpoint->by_id, &endpoint->host);
+    if (status == RUDP_OK)
+        status = rudp_table_reserve(&endpoint->by_address, &endpoint->host);
+    return status;
 }
 
 void rudp_endpoint_detach(struct rudp_endpoint *endpoint, struct rudp_session *session)

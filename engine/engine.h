@@ -46,6 +46,13 @@ struct engine_handler {
     void (*on_datagram)(void *context, struct engine_socket *sock,
                         const struct engine_datagram *datagram);
 
+    /* A session may go to another socket of the process on the same port, see
+     * engine_socket_rearrange. on_leave says whether it may and forgets it, on_join takes it in,
+     * perhaps back where it was. on_leave must not call the core but for the tag and path,
+     * on_join may call the core as other callbacks do. NULL: none moves. */
+    bool (*on_leave)(void *context, struct engine_socket *sock, struct rudp_session *session);
+    void (*on_join)(void *context, struct engine_socket *sock, struct rudp_session *session);
+
     /* The wire reported an error (errno value), for example ECONNREFUSED after an ICMP message.
      * remote is NULL when unknown. NULL handler: ignored. */
     void (*on_wire_error)(void *context, struct engine_socket *sock,
@@ -111,6 +118,12 @@ int engine_socket_wire_fd(const struct engine_socket *sock);
 /* Tells the engine that the wire was bound or connected, so that it knows whether packets need a
  * source address (wildcard sockets answer from the address they were spoken to). While entered. */
 void engine_socket_wire_changed(struct engine_socket *sock);
+
+/* After the wire was bound or connected, not while entered: sessions of this socket and of others
+ * of the process on the same port go where the kernel now delivers their packets (a socket
+ * connected to the peer before one that is not, one bound to the address before a wildcard one).
+ * Packets for a session at another socket than the one they arrive at are handed over anyway. */
+void engine_socket_rearrange(struct engine_socket *sock);
 
 /* Blocks until every session is flushed (rudp_session_is_flushed) or timeout_us passed. Not while
  * entered. True when flushed. */

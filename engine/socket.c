@@ -3,6 +3,7 @@
 #include "core/list.h"
 #include "engine/memory.h"
 #include "engine/random.h"
+#include "engine/share.h"
 
 #include <errno.h>
 
@@ -13,6 +14,17 @@ static struct {
     bool is_inherited; /* a forked child that has not made a socket of its own */
     struct engine_signal_mask fork_mask;
 } sockets = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+struct engine_socket *engine_socket_list_lock(void)
+{
+    pthread_mutex_lock(&sockets.lock);
+    return sockets.first;
+}
+
+void engine_socket_list_unlock(void)
+{
+    pthread_mutex_unlock(&sockets.lock);
+}
 
 void engine_socket_lock(struct engine_socket *sock)
 {
@@ -58,6 +70,7 @@ int engine_socket_wire_fd(const struct engine_socket *sock)
 void engine_socket_wire_changed(struct engine_socket *sock)
 {
     wire_refresh(&sock->wire);
+    engine_share_update(sock);
 }
 
 bool engine_socket_is_owned(const struct engine_socket *sock)
@@ -135,11 +148,13 @@ static int init_socket(struct engine_socket *sock, int wire_fd,
     sock->timer.on_due = engine_socket_on_due;
     sock->wire_source.on_ready = engine_socket_on_wire;
     sock->watch_source.on_ready = engine_socket_on_watch;
+    engine_share_update(sock);
     return 0;
 }
 
 static void free_socket(struct engine_socket *sock)
 {
+    engine_share_forget(sock);
     pthread_mutex_destroy(&sock->lock);
     engine_sys_unmap(sock, sizeof *sock);
 }
@@ -195,6 +210,7 @@ int engine_socket_create(struct engine_socket **out, int wire_fd,
 static void stop(struct engine_socket *sock)
 {
     sock->is_retired = true;
+    engine_share_forget(sock);
     if (sock->is_owned) { /* a forked child must not touch the parent's epoll set */
         if (sock->watch_fd >= 0)
             engine_thread_remove(sock->watch_fd);

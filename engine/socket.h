@@ -10,6 +10,7 @@
 #include "engine/wire_io.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Lock order: the list of sockets, a socket's lock, the thread's lock or the pool's. A thread holds
  * one socket's lock at a time, but for fork, which takes all in list order. */
@@ -32,13 +33,18 @@ struct engine_socket {
     void (*on_watch)(void *context, struct engine_socket *sock, uint32_t events);
     struct engine_wait session_wait;
     struct engine_socket_stats stats;
-    bool is_owned;   /* this process runs its engine */
-    bool is_retired; /* no callback runs any more */
+    _Atomic uint16_t shared_port; /* share.c's; 0: none. Read without the lock. */
+    bool is_owned;                /* this process runs its engine */
+    bool is_retired;              /* no callback runs any more */
     void (*on_retired)(void *context);
     struct engine_job job;      /* frees or destroys, between rounds of events */
     struct engine_socket *next; /* all sockets of the process; guarded by the list's lock */
     struct engine_socket **link;
 };
+
+/* All sockets of the process, the first one; NULL: none. Nothing else may be locked yet. */
+struct engine_socket *engine_socket_list_lock(void);
+void engine_socket_list_unlock(void);
 
 /* Enter and leave without what only program threads need: signals and errno. */
 void engine_socket_lock(struct engine_socket *sock);

@@ -1,6 +1,7 @@
 #include "engine/socket.h"
 
 #include "core/list.h"
+#include "engine/share.h"
 
 /* Bounds on one turn, so that one busy socket neither starves the others nor holds its monitor for
  * long. What is left goes on at the next event. */
@@ -12,6 +13,10 @@
 #define BLOCKED_POLL_US (10 * RUDP_US_PER_MS)
 
 static struct wire_arena *receive_arena;
+
+/* Packets in the arena that are another socket's. Only the engine thread receives. */
+static size_t strays[WIRE_RECEIVE_COUNT];
+static size_t stray_count;
 
 void engine_socket_set_arena(struct wire_arena *arena)
 {
@@ -206,6 +211,10 @@ static void take_packets(struct engine_socket *sock, size_t count)
         struct wire_packet packet;
 
         wire_arena_packet(receive_arena, i, &packet);
+        if (engine_share_is_stray(sock, &packet)) {
+            strays[stray_count++] = i;
+            continue;
+        }
         struct rudp_path path = {.remote = packet.remote};
 
         if (sock->wire.is_wildcard)
@@ -216,10 +225,12 @@ static void take_packets(struct engine_socket *sock, size_t count)
     }
 }
 
-/* Reads until nothing waits, as edge triggering asks for, or the turn is over. */
+/* Reads until nothing waits, as edge triggering asks for, or the turn is over: strays must leave
+ * the arena before more can be read. */
 static void receive(struct engine_socket *sock)
 {
-    for (uint32_t i = 0; i < RECEIVE_CALLS_MAX && !sock->is_retired; i++) {
+    stray_count = 0;
+    for (uint32_t i = 0; i < RECEIVE_CALLS_MAX && stray_count == 0 && !sock->is_retired; i++) {
         long count = wire_receive(&sock->wire, receive_arena);
 
         if (count > 0)
@@ -231,6 +242,18 @@ static void receive(struct engine_socket *sock)
     }
     if (!sock->is_retired)
         watch_wire(sock);
+}
+
+/* Nothing locked. */
+static void hand_over_strays(struct engine_socket *sock)
+{
+    for (size_t i = 0; i < stray_count; i++) {
+        struct wire_packet packet;
+
+        wire_arena_packet(receive_arena, strays[i], &packet);
+        engine_share_hand_over(sock, &packet);
+    }
+    stray_count = 0;
 }
 
 static void send_unsent(struct engine_socket *sock)
@@ -258,6 +281,7 @@ void engine_socket_on_wire(struct engine_source *source, uint32_t events)
         engine_socket_settle(sock);
     }
     engine_socket_unlock(sock);
+    hand_over_strays(sock);
 }
 
 void engine_socket_on_watch(struct engine_source *source, uint32_t events)

@@ -91,12 +91,12 @@ static bool is_any(const struct rudp_address *address)
 void wire_refresh(struct wire *wire)
 {
     struct sockaddr_storage storage = {.ss_family = AF_UNSPEC};
-    struct rudp_address local;
 
     engine_sys_getsockname(wire->fd, &storage);
-    wire->is_wildcard =
-        !engine_address_from_sockaddr(&local, (const struct sockaddr *)&storage, sizeof storage) ||
-        is_any(&local);
+    if (!engine_address_from_sockaddr(&wire->local, (const struct sockaddr *)&storage,
+                                      sizeof storage))
+        wire->local = (struct rudp_address){.port = 0};
+    wire->is_wildcard = is_any(&wire->local);
     wire->is_connected = engine_sys_getpeername(wire->fd, &storage) == 0 &&
                          engine_address_from_sockaddr(
                              &wire->peer, (const struct sockaddr *)&storage, sizeof storage);

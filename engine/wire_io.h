@@ -17,7 +17,8 @@ struct wire {
     sa_family_t family; /* AF_INET or AF_INET6 */
     bool is_wildcard;   /* bound to no address: answers must name theirs */
     bool is_connected;
-    struct rudp_address peer; /* while connected */
+    struct rudp_address local; /* port 0: not bound yet */
+    struct rudp_address peer;  /* while connected */
 };
 
 /* One received packet. data points into the arena until the next wire_receive. */

@@ -4,6 +4,8 @@
 #include "engine/raw.h"
 #include "shim/deliver.h"
 #include "shim/linger.h"
+#include "shim/peers.h"
+#include "shim/port.h"
 #include "shim/real.h"
 
 #include <errno.h>
@@ -40,48 +42,73 @@ int shim_bind(struct shim_socket *sock, const struct sockaddr *addr, socklen_t a
     shim_socket_refresh_local(sock);
     engine_socket_wire_changed(engine);
     engine_socket_leave(engine);
+    shim_port_settle(sock);
     return 0;
 }
 
 /* --- Datagrams that wait for the program when its peer changes ---------------------------------
  */
 
-struct queue {
-    uint8_t *data; /* per datagram: length u32, bytes */
-    size_t room_bytes;
-    size_t bytes;
-};
-
 /* Takes what waits on A. Readers that are faster take theirs, as they would have before. */
-static void take_queue(struct queue *queue, int fd)
+static void take_queue(struct shim_queue *queue, int fd)
 {
     uint32_t length;
 
-    while (queue->room_bytes - queue->bytes > sizeof length) {
-        uint8_t *place = queue->data + queue->bytes;
-        long bytes =
-            RAW_CALL(SYS_recvfrom, fd, raw_pointer(place + sizeof length),
-                     (long)(queue->room_bytes - queue->bytes - sizeof length), MSG_DONTWAIT, 0, 0);
+    while (queue->room_bytes - queue->used_bytes > sizeof length) {
+        uint8_t *place = queue->data + queue->used_bytes;
+        long bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(place + sizeof length),
+                              (long)(queue->room_bytes - queue->used_bytes - sizeof length),
+                              MSG_DONTWAIT, 0, 0);
 
         if (bytes < 0)
             return;
         length = (uint32_t)bytes;
         memcpy(place, &length, sizeof length);
-        queue->bytes += sizeof length + length;
+        queue->used_bytes += sizeof length + length;
     }
 }
 
-static void put_queue(const struct shim_socket *sock, const struct queue *queue)
+static bool map_queue(struct shim_queue *queue, size_t room_bytes)
 {
-    struct shim_pair_header header;
+    long mapped = RAW_CALL(RAW_SYS_MMAP, 0, (long)room_bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (mapped < 0 && mapped > -4096)
+        return false;
+    *queue = (struct shim_queue){.data = (uint8_t *)mapped, .room_bytes = room_bytes};
+    return true;
+}
+
+static void append(struct shim_queue *queue, const struct shim_pair_header *header,
+                   const uint8_t *payload, uint32_t payload_bytes)
+{
+    uint32_t length = (uint32_t)sizeof *header + payload_bytes;
+    uint8_t *place = queue->data + queue->used_bytes;
+
+    RUDP_ASSERT(queue->room_bytes - queue->used_bytes >= sizeof length + length);
+    memcpy(place, &length, sizeof length);
+    memcpy(place + sizeof length, header, sizeof *header);
+    memcpy(place + sizeof length + sizeof *header, payload, payload_bytes);
+    queue->used_bytes += sizeof length + length;
+}
+
+/* Puts the datagrams back, each with a header that says from whom it came. Those that are not
+ * new_peer's (NULL: all are to come back) go to others. */
+static void sort_queue(const struct shim_socket *sock, const struct shim_queue *queue,
+                       const struct rudp_address *new_peer, struct shim_queue *others)
+{
     uint32_t length;
 
-    for (size_t at = 0; at < queue->bytes; at += sizeof length + length) {
+    for (size_t at = 0; at < queue->used_bytes; at += sizeof length + length) {
         memcpy(&length, queue->data + at, sizeof length);
         const uint8_t *data = queue->data + at + sizeof length;
-        bool is_framed = shim_pair_parse(&header, sock->cookie, data, length);
+        uint32_t bytes = length;
+        struct shim_pair_header header;
 
-        if (!is_framed)
+        if (shim_pair_parse(&header, sock->cookie, data, length)) {
+            data += sizeof header;
+            bytes -= (uint32_t)sizeof header;
+        } else {
             header = (struct shim_pair_header){
                 .cookie = sock->cookie,
                 .type = SHIM_PAIR_DATAGRAM,
@@ -91,43 +118,64 @@ static void put_queue(const struct shim_socket *sock, const struct queue *queue)
                 .ttl = -1,
                 .tos = -1,
             };
-        (void)shim_pair_write(sock->pair_fd, is_framed ? NULL : &header, data, length);
+        }
+        if (new_peer != NULL && header.type == SHIM_PAIR_DATAGRAM &&
+            !rudp_address_equal(&header.peer, new_peer))
+            append(others, &header, data, bytes);
+        else
+            (void)shim_pair_write(sock->pair_fd, &header, data, bytes);
     }
 }
 
 /* Bare datagrams in the queue come from the old peer: they get headers that say so before it
- * changes. Entered, so nothing is delivered between. */
-static void frame_queue(const struct shim_socket *sock, int fd)
+ * changes. What is for other sockets on the port is set aside. Entered, so nothing is delivered
+ * between. */
+static void change_queue(struct shim_socket *sock, int fd, const struct rudp_address *new_peer)
 {
     long unread_bytes = shim_pair_unread_bytes(sock->pair_fd);
+    struct shim_queue queue;
+    struct shim_queue others;
 
-    if (!sock->shared->is_connected || unread_bytes <= 0)
+    if ((!sock->shared->is_connected && new_peer == NULL) || unread_bytes <= 0)
         return;
-    /* The kernel counts more than the payload of each datagram: a length always fits beside it. */
-    struct queue queue = {.room_bytes = (size_t)unread_bytes};
-    long mapped = RAW_CALL(RAW_SYS_MMAP, 0, (long)queue.room_bytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (mapped < 0 && mapped > -4096)
+    /* The kernel counts more than the payload of each datagram: a length and a header always fit
+     * beside it. */
+    if (!map_queue(&queue, (size_t)unread_bytes))
         return;
-    queue.data = (uint8_t *)mapped;
-    take_queue(&queue, fd);
-    put_queue(sock, &queue);
-    (void)RAW_CALL(SYS_munmap, mapped, (long)queue.room_bytes);
+    if (map_queue(&others, (size_t)unread_bytes)) {
+        take_queue(&queue, fd);
+        sort_queue(sock, &queue, new_peer, &others);
+        if (others.used_bytes > 0)
+            shim_port_set_aside(sock, &others);
+        shim_port_forget(&others);
+    }
+    shim_port_forget(&queue);
 }
 
 /* ------------------------------------------------------------------------------------------------
  */
 
-void shim_connect_refresh_peer(struct shim_socket *sock)
+static bool read_peer(const struct shim_socket *sock, struct rudp_address *peer)
 {
     struct sockaddr_storage addr;
     socklen_t bytes = sizeof addr;
 
-    sock->shared->is_connected =
-        RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) == 0 &&
-        engine_address_from_sockaddr(&sock->shared->peer, (const struct sockaddr *)&addr, bytes);
+    return RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) == 0 &&
+           engine_address_from_sockaddr(peer, (const struct sockaddr *)&addr, bytes);
+}
+
+void shim_connect_refresh_peer(struct shim_socket *sock)
+{
+    sock->shared->is_connected = read_peer(sock, &sock->shared->peer);
     sock->shared->soft_error = 0;
+}
+
+/* What another peer's messages waited for may be over. */
+static void deliver_held_back(struct shim_socket *sock)
+{
+    for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next)
+        shim_peer_push_ready(sock, peer);
+    shim_deliver(sock);
 }
 
 static long connect_entered(struct shim_socket *sock, int fd, const struct sockaddr *addr,
@@ -137,11 +185,17 @@ static long connect_entered(struct shim_socket *sock, int fd, const struct socka
 
     if (result < 0)
         return result;
-    frame_queue(sock, fd);
-    shim_connect_refresh_peer(sock);
+    struct rudp_address peer;
+    bool is_connected = read_peer(sock, &peer);
+    bool is_shared = is_connected && shim_port_is_shared(sock);
+
     shim_socket_refresh_local(sock);
+    change_queue(sock, fd, is_shared ? &peer : NULL);
+    shim_connect_refresh_peer(sock);
+    sock->shared->port_is_shared = is_shared;
     shim_deliver_choose_frame(sock);
     engine_socket_wire_changed(shim_socket_engine(sock));
+    deliver_held_back(sock);
     return 0;
 }
 
@@ -160,5 +214,7 @@ int shim_connect(struct shim_socket *sock, int fd, const struct sockaddr *addr,
     long connected = connect_entered(sock, fd, addr, addr_bytes);
 
     engine_socket_leave(engine);
+    if (connected == 0)
+        shim_port_settle(sock);
     return (int)real_result(connected);
 }

@@ -7,6 +7,7 @@
 #include "shim/linger.h"
 #include "shim/log.h"
 #include "shim/peers.h"
+#include "shim/port.h"
 #include "shim/process.h"
 
 #include <errno.h>
@@ -131,16 +132,28 @@ static bool deliver_one(struct shim_socket *sock, struct shim_peer *peer)
     return true;
 }
 
-static void deliver(struct shim_socket *sock)
+/* Another socket on the port will get the messages: the kernel delivers only the peer's here. */
+static bool is_for_another(const struct shim_socket *sock, const struct shim_peer *peer)
+{
+    const struct shim_shared *shared = sock->shared;
+
+    return shared->is_connected && shared->port_is_shared && !peer->is_opener &&
+           !rudp_address_equal(&rudp_session_path(peer->session)->remote, &shared->peer);
+}
+
+void shim_deliver(struct shim_socket *sock)
 {
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
-    sock->pair_full = false;
-    shim_failure_send_tokens(sock);
+    sock->pair_full = !shim_port_deliver(sock);
+    if (!sock->pair_full)
+        shim_failure_send_tokens(sock);
     while (!sock->pair_full) {
         struct shim_peer *peer = shim_peer_pop_ready(sock);
 
-        if (peer == NULL || !deliver_one(sock, peer))
+        if (peer == NULL)
+            break;
+        if (!is_for_another(sock, peer) && !deliver_one(sock, peer))
             break;
     }
     shim_deliver_watch(sock);
@@ -154,7 +167,7 @@ static void on_pair_ready(void *context, struct engine_socket *engine, uint32_t 
     if ((events & (EPOLLIN | EPOLLERR)) != 0)
         shim_drain(sock);
     if ((events & (EPOLLOUT | EPOLLERR)) != 0)
-        deliver(sock);
+        shim_deliver(sock);
 }
 
 void shim_deliver_watch(struct shim_socket *sock)
@@ -226,7 +239,7 @@ static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
     if (peer->is_full)
         shim_drain_resume(sock);
     shim_peer_push_ready(sock, peer); /* removed there, after its last message */
-    deliver(sock);
+    shim_deliver(sock);
 }
 
 static void on_opened(struct shim_socket *sock, struct rudp_session *session)
@@ -253,7 +266,7 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
         if (peer != NULL)
             shim_peer_push_ready(sock, peer);
         if (!sock->pair_full)
-            deliver(sock);
+            shim_deliver(sock);
         break;
     case RUDP_EVENT_WRITABLE:
         if (peer != NULL)
@@ -346,8 +359,37 @@ static void on_wire_error(void *context, struct engine_socket *engine,
         shim_deliver_wire_error(sock, error);
 }
 
+static bool on_leave(void *context, struct engine_socket *engine, struct rudp_session *session)
+{
+    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_peer *peer = shim_peer_of(session);
+
+    /* One that a sender waits for stays with that sender's socket. */
+    if (atomic_load(&sock->phase) >= SHIM_LINGER ||
+        (peer != NULL && (peer->is_closed || peer->is_full)))
+        return false;
+    if (peer != NULL)
+        shim_peer_unlink(sock, peer);
+    return true;
+}
+
+static void on_join(void *context, struct engine_socket *engine, struct rudp_session *session)
+{
+    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_peer *peer = shim_peer_of(session);
+
+    if (peer == NULL)
+        return; /* OPENED will come */
+    shim_peer_link(sock, peer);
+    shim_peer_push_ready(sock, peer);
+    if (!sock->pair_full)
+        shim_deliver(sock);
+}
+
 const struct engine_handler shim_deliver_handler = {
     .on_event = on_event,
+    .on_leave = on_leave,
+    .on_join = on_join,
     .on_datagram = on_datagram,
     .on_wire_error = on_wire_error,
 };

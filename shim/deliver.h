@@ -8,6 +8,9 @@
 extern const struct engine_handler shim_deliver_handler;
 const struct rudp_config *shim_deliver_config(void);
 
+/* Moves messages into the pair as long as it takes them. */
+void shim_deliver(struct shim_socket *sock);
+
 /* Has the engine watch B for what the socket's state asks for. */
 void shim_deliver_watch(struct shim_socket *sock);
 

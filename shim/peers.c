@@ -12,18 +12,21 @@ struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *s
 
     if (peer == NULL)
         return NULL;
-    *peer = (struct shim_peer){
-        .session = session,
-        .next = sock->shared->peers,
-        .number = ++sock->shared->session_number,
-        .is_opener = is_opener,
-    };
+    *peer = (struct shim_peer){.session = session, .is_opener = is_opener};
+    shim_peer_link(sock, peer);
+    rudp_session_set_tag(session, (uint64_t)(uintptr_t)peer);
+    return peer;
+}
+
+void shim_peer_link(struct shim_socket *sock, struct shim_peer *peer)
+{
+    peer->number = ++sock->shared->session_number;
+    peer->previous = NULL;
+    peer->next = sock->shared->peers;
     if (sock->shared->peers != NULL)
         sock->shared->peers->previous = peer;
     sock->shared->peers = peer;
     atomic_fetch_add(&sock->shared->peer_count, 1);
-    rudp_session_set_tag(session, (uint64_t)(uintptr_t)peer);
-    return peer;
 }
 
 struct shim_peer *shim_peer_of(const struct rudp_session *session)
@@ -49,21 +52,27 @@ static void unlink_ready(struct shim_socket *sock, struct shim_peer *peer)
         sock->shared->ready_last = before;
 }
 
-void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
-                      struct shim_peer *peer)
+void shim_peer_unlink(struct shim_socket *sock, struct shim_peer *peer)
 {
-    RUDP_ASSERT(peer->is_closed);
     if (peer->is_ready)
         unlink_ready(sock, peer);
+    peer->is_ready = false;
     if (peer->previous != NULL)
         peer->previous->next = peer->next;
     else
         sock->shared->peers = peer->next;
     if (peer->next != NULL)
         peer->next->previous = peer->previous;
+    atomic_fetch_sub(&sock->shared->peer_count, 1);
+}
+
+void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
+                      struct shim_peer *peer)
+{
+    RUDP_ASSERT(peer->is_closed);
+    shim_peer_unlink(sock, peer);
     rudp_session_release(endpoint, peer->session);
     engine_arena_give(sock->arena, peer, sizeof *peer);
-    atomic_fetch_sub(&sock->shared->peer_count, 1);
 }
 
 void shim_peer_forget_all(struct shim_socket *sock)

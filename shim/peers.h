@@ -23,6 +23,11 @@ struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *s
                                 bool is_opener);
 struct shim_peer *shim_peer_of(const struct rudp_session *session);
 
+/* For a session that moves between sockets of one arena: out of the lists of one, into those of the
+ * other. */
+void shim_peer_unlink(struct shim_socket *sock, struct shim_peer *peer);
+void shim_peer_link(struct shim_socket *sock, struct shim_peer *peer);
+
 /* Releases the session, which is closed, and frees the peer. */
 void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
                       struct shim_peer *peer);

@@ -12,6 +12,7 @@
 #include "shim/lock.h"
 #include "shim/log.h"
 #include "shim/peers.h"
+#include "shim/port.h"
 #include "shim/process.h"
 #include "shim/real.h"
 
@@ -323,6 +324,7 @@ void shim_socket_free(struct shim_socket *sock)
     }
     if (sock->scratch != NULL)
         (void)RAW_CALL(SYS_munmap, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX);
+    shim_port_forget(&sock->aside);
     pool_give(sock);
     close_arena(arena);
 }

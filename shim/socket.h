@@ -31,6 +31,13 @@
 
 #define SHIM_FAILURE_COUNT_MAX 16u
 
+/* Datagrams taken from a pair: per datagram its length (u32) and its bytes. Mapped. */
+struct shim_queue {
+    uint8_t *data; /* NULL: empty */
+    size_t room_bytes;
+    size_t used_bytes;
+};
+
 enum shim_phase {
     SHIM_FREE,
     SHIM_OPEN,     /* held by descriptors of this process, or made by it */
@@ -67,6 +74,7 @@ struct shim_shared {
     atomic_bool is_bare;       /* hint for readers: the next datagram is likely bare */
 
     bool is_connected;
+    bool port_is_shared; /* if is_connected: what comes from others is for other sockets */
     int soft_error; /* last error of the wire on a connected socket; a handshake may survive it */
     struct rudp_address peer;      /* if is_connected */
     struct rudp_address local;     /* as getsockname says; unspecified until bound */
@@ -101,11 +109,13 @@ struct shim_socket {
     uint8_t *scratch;                       /* entered; SHIM_PAIR_BYTES_MAX, from start on */
 
     /* Entered. */
-    bool is_plugged;    /* A is full of plugs: B is not read */
-    bool drain_blocked; /* the head of B waits for room in a session: B is not read */
-    bool pair_full;     /* B takes no more: deliveries wait for EPOLLOUT */
-    bool is_deserted;   /* A's last holder went where no hook saw it: found out by a write to B */
-    uint32_t watched;   /* events watched on B */
+    bool is_plugged;         /* A is full of plugs: B is not read */
+    bool drain_blocked;      /* the head of B waits for room in a session: B is not read */
+    bool pair_full;          /* B takes no more: deliveries wait for EPOLLOUT */
+    struct shim_queue aside; /* what was set aside for this socket, from aside_offset on */
+    size_t aside_offset;
+    bool is_deserted; /* A's last holder went where no hook saw it: found out by a write to B */
+    uint32_t watched; /* events watched on B */
 };
 
 /* socket(2) for a UDP socket: returns the program's descriptor, or -1 and errno. */

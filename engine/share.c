@@ -1,0 +1,273 @@
+#include "engine/share.h"
+
+#include "core/list.h"
+
+#define PORT_COUNT       65536u
+#define MOVE_COUNT_BATCH 64u
+
+/* How many sockets of the process have the port. Pages that nobody writes to cost nothing. */
+static _Atomic uint32_t port_counts[PORT_COUNT];
+
+void engine_share_update(struct engine_socket *sock)
+{
+    uint16_t port = sock->wire.local.port;
+    uint16_t before = atomic_exchange(&sock->shared_port, port);
+
+    if (before == port)
+        return;
+    atomic_fetch_sub(&port_counts[before], before != 0);
+    atomic_fetch_add(&port_counts[port], port != 0);
+}
+
+void engine_share_forget(struct engine_socket *sock)
+{
+    uint16_t before = atomic_exchange(&sock->shared_port, 0);
+
+    atomic_fetch_sub(&port_counts[before], before != 0);
+}
+
+static bool has_company(const struct engine_socket *sock)
+{
+    return atomic_load_explicit(&port_counts[sock->wire.local.port], memory_order_relaxed) > 1;
+}
+
+bool engine_share_is_stray(const struct engine_socket *sock, const struct wire_packet *packet)
+{
+    uint64_t id;
+
+    return has_company(sock) && rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data,
+                                                    packet->bytes, &id) == RUDP_CLAIM_STRAY;
+}
+
+static bool is_on_port(const struct engine_socket *sock, uint16_t port)
+{
+    return atomic_load_explicit(&sock->shared_port, memory_order_relaxed) == port;
+}
+
+/* What a search looks for, and whether a locked socket is it. */
+struct search {
+    uint16_t port;
+    const struct wire_packet *packet;
+    bool (*matches)(const struct search *search, struct engine_socket *sock);
+};
+
+/* Locked and to be unlocked by the caller; NULL: none. */
+static struct engine_socket *find(const struct search *search)
+{
+    struct engine_socket *sock = engine_socket_list_lock();
+
+    for (; sock != NULL; sock = sock->next) {
+        if (!is_on_port(sock, search->port))
+            continue;
+        engine_socket_lock(sock);
+        if (sock->is_owned && !sock->is_retired && search->matches(search, sock))
+            break;
+        engine_socket_unlock(sock);
+    }
+    engine_socket_list_unlock();
+    return sock;
+}
+
+static bool owns_packet(const struct search *search, struct engine_socket *sock)
+{
+    const struct wire_packet *packet = search->packet;
+    uint64_t id;
+
+    return rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes, &id) ==
+           RUDP_CLAIM_OWN;
+}
+
+static bool serves_local(const struct engine_socket *sock, const struct rudp_address *local)
+{
+    return sock->wire.is_wildcard || memcmp(sock->wire.local.ip, local->ip, sizeof local->ip) == 0;
+}
+
+/* Would the kernel give this socket the packet if the one it arrived at were gone? */
+static bool accepts_packet(const struct search *search, struct engine_socket *sock)
+{
+    const struct wire_packet *packet = search->packet;
+
+    return rudp_endpoint_is_accepting(sock->endpoint) && serves_local(sock, &packet->destination) &&
+           (!sock->wire.is_connected || rudp_address_equal(&sock->wire.peer, &packet->remote));
+}
+
+static void receive_locked(struct engine_socket *sock, const struct wire_packet *packet)
+{
+    struct rudp_path path = {.remote = packet->remote};
+
+    if (sock->wire.is_wildcard)
+        path.local = packet->source;
+    (void)rudp_endpoint_receive(sock->endpoint, &path, packet->data, packet->bytes,
+                                engine_now_us());
+    engine_socket_settle(sock);
+    engine_socket_unlock(sock);
+}
+
+void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet *packet)
+{
+    struct search search = {
+        .port = atomic_load(&sock->shared_port),
+        .packet = packet,
+        .matches = owns_packet,
+    };
+    struct engine_socket *target = find(&search);
+
+    if (target != NULL) {
+        receive_locked(target, packet);
+        return;
+    }
+    engine_socket_lock(sock);
+    if (!sock->is_retired && rudp_endpoint_is_accepting(sock->endpoint)) {
+        receive_locked(sock, packet);
+        return;
+    }
+    engine_socket_unlock(sock);
+    search.matches = accepts_packet;
+    target = find(&search);
+    if (target == NULL) {
+        engine_socket_lock(sock);
+        if (sock->is_retired)
+            engine_socket_unlock(sock);
+        else
+            receive_locked(sock, packet);
+        return;
+    }
+    receive_locked(target, packet);
+}
+
+/* --- Sessions that move ----------------------------------------------------------------------- */
+
+/* How well the kernel finds that a socket fits the packets of a session; 0: not at all. */
+static uint32_t kernel_score(const struct wire *wire, const struct rudp_path *path)
+{
+    static const struct rudp_address unspecified;
+    bool names_local = memcmp(path->local.ip, unspecified.ip, sizeof unspecified.ip) != 0;
+
+    if (wire->is_connected && !rudp_address_equal(&wire->peer, &path->remote))
+        return 0;
+    if (!wire->is_wildcard && names_local &&
+        memcmp(wire->local.ip, path->local.ip, sizeof path->local.ip) != 0)
+        return 0;
+    return 1u + !wire->is_wildcard + 2u * wire->is_connected;
+}
+
+struct choice {
+    const struct wire *from;
+    struct wire to; /* a copy: only one socket is locked at a time */
+    struct rudp_session *sessions[MOVE_COUNT_BATCH];
+    size_t count;
+};
+
+static void choose(void *context, struct rudp_session *session)
+{
+    struct choice *choice = context;
+    struct rudp_path path = *rudp_session_path(session);
+
+    if (!choice->from->is_wildcard)
+        path.local = choice->from->local;
+    if (choice->count < MOVE_COUNT_BATCH && !rudp_session_is_closed(session) &&
+        kernel_score(&choice->to, &path) > kernel_score(choice->from, &path))
+        choice->sessions[choice->count++] = session;
+}
+
+/* Some of the sessions that belong elsewhere now, detached. */
+static void take_out(struct engine_socket *from, struct choice *choice)
+{
+    choice->from = &from->wire;
+    choice->count = 0;
+    engine_socket_lock(from);
+    if (from->is_owned && !from->is_retired && from->handler.on_leave != NULL)
+        rudp_endpoint_each(from->endpoint, choose, choice);
+    size_t count = 0;
+
+    for (size_t i = 0; i < choice->count; i++) {
+        struct rudp_session *session = choice->sessions[i];
+
+        if (!from->handler.on_leave(from->context, from, session))
+            continue;
+        rudp_endpoint_detach(from->endpoint, session);
+        choice->sessions[count++] = session;
+    }
+    choice->count = count;
+    engine_socket_unlock(from);
+}
+
+/* False: it does not go in there. */
+static bool put_in(struct engine_socket *to, struct rudp_session *session)
+{
+    bool is_in = false;
+
+    engine_socket_lock(to);
+    if (to->is_owned && !to->is_retired)
+        is_in = rudp_endpoint_attach(to->endpoint, session, engine_now_us()) == RUDP_OK;
+    if (is_in)
+        to->handler.on_join(to->context, to, session);
+    engine_socket_unlock(to);
+    return is_in;
+}
+
+static bool look_at(struct engine_socket *to, struct choice *choice)
+{
+    engine_socket_lock(to);
+    choice->to = to->wire;
+    bool is_ready = to->is_owned && !to->is_retired && to->handler.on_join != NULL &&
+                    rudp_endpoint_make_room(to->endpoint) == RUDP_OK;
+
+    engine_socket_unlock(to);
+    return is_ready;
+}
+
+/* Moves what the kernel now gives to the wire of to. The list is locked: no stray of a session that
+ * is between two sockets is answered meanwhile. */
+static bool move(struct engine_socket *to, struct engine_socket *from)
+{
+    struct choice choice;
+    bool any = false;
+    bool is_refused = false;
+
+    if (!look_at(to, &choice))
+        return false;
+    do {
+        take_out(from, &choice);
+        for (size_t i = 0; i < choice.count; i++) {
+            if (put_in(to, choice.sessions[i])) {
+                any = true;
+                continue;
+            }
+            is_refused = true; /* its id exists there: as likely as guessing it */
+            bool is_back = put_in(from, choice.sessions[i]);
+
+            RUDP_ASSERT(is_back);
+        }
+    } while (choice.count == MOVE_COUNT_BATCH && !is_refused);
+    return any;
+}
+
+/* Sends and tells what came with the sessions. */
+static void settle_moved(struct engine_socket *sock)
+{
+    engine_socket_lock(sock);
+    if (!sock->is_retired)
+        engine_socket_settle(sock);
+    engine_socket_unlock(sock);
+}
+
+void engine_socket_rearrange(struct engine_socket *sock)
+{
+    if (!has_company(sock))
+        return;
+    struct engine_signal_mask mask = engine_sys_block_signals();
+    struct engine_socket *other = engine_socket_list_lock();
+    uint16_t port = atomic_load(&sock->shared_port);
+
+    for (; other != NULL; other = other->next) {
+        if (other == sock || !is_on_port(other, port) || other->arena != sock->arena)
+            continue;
+        if (move(sock, other))
+            settle_moved(sock);
+        if (move(other, sock))
+            settle_moved(other);
+    }
+    engine_socket_list_unlock();
+    engine_sys_restore_signals(mask);
+}

@@ -1,0 +1,24 @@
+/* share.h - sockets of the process that share a port: the kernel decides on whose wire a packet
+ * arrives, its session may be another's.
+ *
+ * A packet that the socket it arrived at does not know (a stray) is handed, when the engine thread
+ * has left that socket, to the one that does. So each packet is handled once, and no two sockets
+ * are ever locked at once. A hello of a stranger is a stray too: only when no socket knows it, it
+ * opens a session, and not at a socket that is on its way out. */
+#ifndef RUDP_ENGINE_SHARE_H
+#define RUDP_ENGINE_SHARE_H
+
+#include "engine/socket.h"
+
+/* Locked. Notes the port that the wire has now; none from forget on. */
+void engine_share_update(struct engine_socket *sock);
+void engine_share_forget(struct engine_socket *sock);
+
+/* Locked. Whether the packet is to be handed over by engine_share_hand_over, with nothing
+ * locked, instead of being received here. */
+bool engine_share_is_stray(const struct engine_socket *sock, const struct wire_packet *packet);
+
+/* On the engine thread, nothing locked. */
+void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet *packet);
+
+#endif
