@@ -1,0 +1,147 @@
+"""Servers with several sockets on one port; they know nothing of the shim.
+
+    port_servers.py connected PORT      a socket for each client, connected to it, as DTLS servers do
+    port_servers.py threads PORT        a SO_REUSEPORT group of threads that come and go
+    port_servers.py processes PORT      the same of processes, each with a socket of its own
+    port_servers.py prefork PORT        a parent and children that all receive on one socket
+    port_servers.py fork PORT           a child for each request, which answers on the socket it got
+    port_servers.py restart PORT        one worker; answers, and ends cleanly at SIGTERM
+
+Every datagram is sent back to where it came from. On SIGTERM a server stops to read and ends.
+"""
+import os
+import random
+import selectors
+import signal
+import socket
+import sys
+import threading
+
+BUFFER = 65536
+WORKER_COUNT = 4
+LIFE_S = (0.1, 0.5)
+
+
+def bound(port):
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    server.bind(("127.0.0.1", port))
+    return server
+
+
+def answer_until(server, stop):
+    """Answers until stop is readable; then what waits already, as a worker that leaves would."""
+    server.setblocking(False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(server, selectors.EVENT_READ)
+        selector.register(stop, selectors.EVENT_READ)
+        leaving = False
+        while not leaving:
+            leaving = any(key.fileobj is stop for key, _ in selector.select())
+            try:
+                while True:
+                    data, client = server.recvfrom(BUFFER)
+                    server.sendto(data, client)
+            except BlockingIOError:
+                pass
+
+
+def connected(port):
+    listener = bound(port)
+    clients = {}
+    stray_count = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is not listener:
+                    key.fileobj.send(key.fileobj.recv(BUFFER))
+                    continue
+                data, client = listener.recvfrom(BUFFER)
+                if client in clients:
+                    stray_count += 1
+                    print(f"strays {stray_count}", flush=True)
+                else:
+                    clients[client] = bound(port)
+                    clients[client].connect(client)
+                    selector.register(clients[client], selectors.EVENT_READ)
+                clients[client].send(data)
+
+
+def come_and_go(start):
+    """Workers leave after a while, and others come in their place. start(seconds) makes one and
+    returns what waits for its end."""
+    workers = [start(random.uniform(*LIFE_S)) for _ in range(WORKER_COUNT)]
+    while True:
+        workers.pop(0)()
+        workers.append(start(random.uniform(*LIFE_S)))
+
+
+def threads(port):
+    def work(server, seconds):
+        stop, stopper = socket.socketpair()
+        timer = threading.Timer(seconds, stopper.close)
+        timer.start()
+        answer_until(server, stop)
+        server.close()
+        timer.join()
+        stop.close()
+
+    def start(seconds):
+        worker = threading.Thread(target=work, args=(bound(port), seconds))
+        worker.start()
+        return worker.join
+    come_and_go(start)
+
+
+def processes(port):
+    def start(seconds):
+        ready, done = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            ready.close()
+            stop, stopper = socket.socketpair()
+            server = bound(port)
+            done.close()
+            threading.Timer(seconds, stopper.close).start()
+            answer_until(server, stop)
+            server.close()
+            os._exit(0)
+        done.close()
+        ready.recv(1)  # it is bound
+        ready.close()
+        return lambda: os.waitpid(pid, 0)
+    come_and_go(start)
+
+
+def prefork(port):
+    server = bound(port)
+    for _ in range(WORKER_COUNT):
+        if os.fork() == 0:
+            break
+    while True:
+        data, client = server.recvfrom(BUFFER)
+        server.sendto(data, client)
+
+
+def fork(port):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    server = bound(port)
+    while True:
+        data, client = server.recvfrom(BUFFER)
+        if os.fork() == 0:
+            server.sendto(data, client)
+            os._exit(0)
+
+
+def restart(port):
+    server = bound(port)
+    stop, stopper = socket.socketpair()
+    signal.signal(signal.SIGTERM, lambda *_: stopper.close())
+    answer_until(server, stop)
+
+
+if __name__ == "__main__":
+    {"connected": connected, "threads": threads, "processes": processes, "prefork": prefork,
+     "fork": fork, "restart": restart}[sys.argv[1]](int(sys.argv[2]))

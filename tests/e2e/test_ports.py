@@ -1,0 +1,43 @@
+"""Servers with several sockets or processes on one port, and many clients through a relay."""
+import os
+import shutil
+import signal
+import sys
+import unittest
+
+import harness
+from harness import HOST, EndToEndTest, built
+
+LOSSY = ("--loss", "10", "--reorder", "2", "--duplicate", "2")
+SERVERS = os.path.join(harness.HERE, "port_servers.py")
+
+
+class PortTest(EndToEndTest):
+    def serve(self, *command):
+        return self.start([str(word) for word in command]).wait_bound(int(command[-1]))
+
+    def serve_python(self, mode, port):
+        return self.serve(sys.executable, "-B", SERVERS, mode, port)
+
+    def call(self, port, client_count, call_count, *impairments):
+        """Every client gets the answer to each of its requests, in order, once."""
+        relay = self.start_relay(port, *impairments)
+        clients = [self.start([built("udp_rpc"), "call", HOST, str(relay.port), str(call_count),
+                               str(seed)]) for seed in range(client_count)]
+        for client in clients:
+            self.assertEqual(client.wait(), 0, client.read_errors())
+
+    def test_a_connected_socket_for_each_client(self):
+        port = harness.free_port()
+        server = self.serve_python("connected", port)
+        self.call(port, 50, 20, *LOSSY)
+        self.assertEqual(server.read(), b"")  # nothing of a client came to the listening socket
+
+    def test_threads_that_come_and_go(self):
+        port = harness.free_port()
+        self.serve_python("threads", port)
+        self.call(port, 20, 400, *LOSSY)
+
+
+if __name__ == "__main__":
+    harness.main()
