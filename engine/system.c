@@ -20,8 +20,10 @@ struct kernel_timespec {
 
 #ifdef SYS_futex_time64 /* 32-bit machines, where SYS_futex takes the narrow timespec */
 #define FUTEX_NUMBER SYS_futex_time64
+#define PPOLL_NUMBER SYS_ppoll_time64
 #else
 #define FUTEX_NUMBER SYS_futex
+#define PPOLL_NUMBER SYS_ppoll
 #endif
 
 static struct kernel_timespec timespec_from_us(uint64_t us)
@@ -161,6 +163,14 @@ long engine_sys_epoll_wait(int epoll_fd, struct epoll_event *events, size_t coun
         return result;
 #endif
     return epoll_wait_ms(epoll_fd, events, count, timeout_us);
+}
+
+long engine_sys_poll(struct pollfd *fds, size_t count, uint64_t timeout_us)
+{
+    struct kernel_timespec timeout = timespec_from_us(timeout_us);
+
+    return raw_call6(PPOLL_NUMBER, raw_pointer(fds), (long)count,
+                     timeout_us == RUDP_NEVER ? 0 : raw_pointer(&timeout), 0, 0, 0);
 }
 
 void engine_sys_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us)

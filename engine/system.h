@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 struct mmsghdr;
+struct pollfd;
 
 /* A signal mask as the kernel sees it, with the two signals that libc hides (32 and 33). */
 struct engine_signal_mask {
@@ -47,6 +48,9 @@ long engine_sys_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_even
 /* timeout_us may be RUDP_NEVER. Rounded up to milliseconds before Linux 5.11. */
 long engine_sys_epoll_wait(int epoll_fd, struct epoll_event *events, size_t count,
                            uint64_t timeout_us);
+
+/* As poll(2), no cancellation point. timeout_us may be RUDP_NEVER. */
+long engine_sys_poll(struct pollfd *fds, size_t count, uint64_t timeout_us);
 
 /* Sleeps while *word == value, at most timeout_us (RUDP_NEVER: no limit). May return early. */
 void engine_sys_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us);

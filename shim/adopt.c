@@ -2,9 +2,10 @@
 #include "shim/adopt.h"
 
 #include "engine/raw.h"
+#include "engine/system.h"
 #include "shim/connect.h"
 #include "shim/deliver.h"
-#include "shim/fd_table.h"
+#include "shim/hook.h"
 #include "shim/linger.h"
 #include "shim/log.h"
 #include "shim/options.h"
@@ -23,12 +24,6 @@
 
 /* A table up to this size is looked at whole; of a larger one the open numbers are listed. */
 #define SCANNED_COUNT_MAX 1024u
-
-/* What ppoll and pselect6 read of a time of zero, on any machine. */
-struct kernel_timespec {
-    int64_t seconds;
-    int64_t nanoseconds;
-};
 
 /* The kernel's struct linux_dirent64. */
 struct directory_entry {
@@ -72,18 +67,18 @@ static bool may_be_tagged(int fd)
  */
 
 struct search {
-    uint64_t identity; /* SO_COOKIE of the wire */
-    struct shim_socket *found;
-    bool is_ending; /* one whose last number is closed still delivers */
-    uint16_t port;  /* of that one */
+    uint64_t identity;         /* SO_COOKIE of the wire */
+    struct shim_socket *found; /* with a use */
+    bool is_ending;            /* one whose last number is closed still delivers */
+    uint16_t port;             /* of that one */
 };
 
-static void match(void *context, struct shim_socket *sock)
+static void match_wire(void *context, struct shim_socket *sock)
 {
     struct search *search = context;
     uint64_t identity;
 
-    if (search->found != NULL ||
+    if (search->found != NULL || sock->is_client ||
         !read_option(sock->wire_fd, SO_COOKIE, &identity, sizeof identity) ||
         identity != search->identity)
         return;
@@ -102,7 +97,7 @@ static struct shim_socket *find_known(uint64_t identity)
         struct search search = {.identity = identity};
         uint32_t end_count = shim_linger_end_count();
 
-        shim_socket_each(match, &search);
+        shim_socket_each(match_wire, &search);
         if (search.found != NULL || !search.is_ending ||
             !shim_linger_wait_for_port(search.port, end_count))
             return search.found;
@@ -173,19 +168,65 @@ static int convert(int fd, sa_family_t family)
     return 0;
 }
 
+/* --- A of a socket made elsewhere ---------------------------------------------------------------
+ */
+
+struct cookie_search {
+    uint64_t cookie;
+    struct shim_socket *found; /* with a use */
+};
+
+static void match_cookie(void *context, struct shim_socket *sock)
+{
+    struct cookie_search *search = context;
+    uint32_t phase = atomic_load(&sock->phase);
+
+    if (search->found != NULL || sock->cookie != search->cookie || phase > SHIM_ORPHAN)
+        return;
+    if (phase == SHIM_ORPHAN)
+        shim_socket_use(sock); /* revived: what visits can do that, see shim_socket_pin */
+    else if (!shim_socket_try_use(sock))
+        return;
+    search->found = sock;
+}
+
+/* One more number of a socket that this process has, or a socket of other processes. */
+static int join(int fd, uint64_t cookie)
+{
+    struct cookie_search search = {.cookie = cookie};
+    bool stored;
+
+    shim_socket_each(match_cookie, &search);
+    if (search.found == NULL)
+        return shim_socket_join(fd, cookie);
+    struct shim_socket *stale = fd_table_set(fd, search.found, &stored);
+
+    if (stale != NULL)
+        shim_socket_release(stale);
+    shim_linger_revive(search.found);
+    shim_socket_release(search.found);
+    return stored ? 0 : -ENOMEM;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ */
+
 static void adopt(int fd)
 {
     int domain = AF_UNSPEC;
+    int result = 0;
+    uint64_t cookie;
 
     if (fd_table_is_private(fd) || fd_table_has_socket(fd) ||
         !read_option(fd, SO_DOMAIN, &domain, sizeof domain))
         return;
-    if ((domain != AF_INET && domain != AF_INET6) || !is_udp(fd) || !may_be_tagged(fd))
-        return;
-    int result = convert(fd, (sa_family_t)domain);
-
+    if (domain == AF_UNIX && shim_pair_recognise(fd, &cookie))
+        result = join(fd, cookie);
+    else if ((domain == AF_INET || domain == AF_INET6) && is_udp(fd) && may_be_tagged(fd))
+        result = convert(fd, (sa_family_t)domain);
     if (result < 0)
-        shim_log(SHIM_LOG_ERROR, "an inherited UDP socket stays plain: error %d", (int64_t)-result);
+        shim_log(SHIM_LOG_ERROR, "a UDP socket from another process is not made reliable: error %d",
+                 (int64_t)-result);
 }
 
 /* The number a name stands for, or -1. */
@@ -223,13 +264,12 @@ static void adopt_list(long directory_fd)
 /* poll says of 64 numbers at once which are open. */
 static void adopt_block(unsigned int first)
 {
-    static const struct kernel_timespec no_time;
     struct pollfd numbers[BLOCK_COUNT];
 
     for (unsigned int index = 0; index < BLOCK_COUNT; index++)
         numbers[index] = (struct pollfd){.fd = (int)(first + index)};
     /* Refused where fewer numbers are allowed: then none is known to be closed. */
-    (void)RAW_CALL(SYS_ppoll, raw_pointer(numbers), BLOCK_COUNT, raw_pointer(&no_time), 0, 0);
+    (void)engine_sys_poll(numbers, BLOCK_COUNT, 0);
     for (unsigned int index = 0; index < BLOCK_COUNT; index++)
         if ((numbers[index].revents & POLLNVAL) == 0)
             adopt(numbers[index].fd);
@@ -239,13 +279,13 @@ static void adopt_block(unsigned int first)
  * open. select neither reads nor writes its sets beyond the table. */
 static bool is_table_within(unsigned int count)
 {
-    static const struct kernel_timespec no_time;
+    static const int64_t no_time[2]; /* a timespec of any width */
     const size_t block = count / BLOCK_COUNT;
     uint64_t set[SCANNED_COUNT_MAX / BLOCK_COUNT + 1] = {0};
 
     set[block] = UINT64_MAX;
-    return RAW_CALL(SYS_pselect6, count + BLOCK_COUNT, 0, 0, raw_pointer(set),
-                    raw_pointer(&no_time), 0) == 0 &&
+    return RAW_CALL(SYS_pselect6, count + BLOCK_COUNT, 0, 0, raw_pointer(set), raw_pointer(no_time),
+                    0) == 0 &&
            set[block] == UINT64_MAX;
 }
 
@@ -272,7 +312,7 @@ static void start_if_bound(int fd)
 
     if (sock == NULL)
         return;
-    if (sock->shared->local.port != 0)
+    if (!sock->is_client && sock->shared->local.port != 0)
         (void)shim_socket_start(sock); /* which says so when it cannot */
     shim_socket_release(sock);
 }
@@ -282,4 +322,41 @@ void shim_adopt_start(void)
     for (int fd = fd_table_next(0, INT_MAX); fd >= 0;
          fd = fd_table_next((unsigned int)fd + 1, INT_MAX))
         start_if_bound(fd);
+}
+
+void shim_adopt_received(int fd)
+{
+    if (!shim_process_is_ready() || shim_process_is_guest())
+        return;
+    int saved_errno = errno;
+
+    shim_hook_renew(fd, NULL);
+    adopt(fd);
+    start_if_bound(fd);
+    errno = saved_errno;
+}
+
+void shim_adopt_passed(const struct msghdr *message)
+{
+    const uint8_t *at = message->msg_control;
+    size_t left_bytes = message->msg_controllen;
+    struct cmsghdr header;
+    int fd;
+
+    while (left_bytes >= sizeof header) {
+        memcpy(&header, at, sizeof header);
+        if (header.cmsg_len < CMSG_LEN(0) || header.cmsg_len > left_bytes)
+            return;
+        bool has_rights = header.cmsg_level == SOL_SOCKET && header.cmsg_type == SCM_RIGHTS;
+
+        for (size_t bytes = CMSG_LEN(0); has_rights && bytes + sizeof fd <= header.cmsg_len;
+             bytes += sizeof fd) {
+            memcpy(&fd, at + bytes, sizeof fd);
+            shim_adopt_received(fd);
+        }
+        size_t step = (size_t)min_u64(CMSG_ALIGN(header.cmsg_len), left_bytes);
+
+        at += step;
+        left_bytes -= step;
+    }
 }

@@ -2,6 +2,7 @@
 #include "shim/drain.h"
 
 #include "engine/raw.h"
+#include "shim/ask.h"
 #include "shim/deliver.h"
 #include "shim/discovery.h"
 #include "shim/log.h"
@@ -10,6 +11,10 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+
+/* Datagrams read from B in one go: more than the kernel queues, so all that was there before is
+ * read. A holder of A who never stops writing gets no more than its turn. */
+#define DRAIN_COUNT_MAX 1024u
 
 /* Asks the kernel's routing what it says to a datagram for remote, without sending one: 0, EACCES
  * for a broadcast address, or the error that sendto would have given. */
@@ -137,21 +142,25 @@ static void count_unaddressed(struct shim_socket *sock)
 /* Passes on what was read from B. False: its session is full, it must stay there. */
 static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
 {
-    struct shim_pair_header header = {.type = SHIM_PAIR_DATAGRAM, .peer = sock->shared->peer};
+    struct shim_pair_header header = {.type = SHIM_PAIR_DATAGRAM};
     bool is_framed = shim_pair_parse(&header, sock->cookie, data, bytes);
+    bool is_addressed = header.peer.port != 0;
     size_t header_bytes = is_framed ? sizeof header : 0;
     const struct rudp_slice slice = {.data = data + header_bytes, .bytes = bytes - header_bytes};
     const struct shim_datagram datagram = {
-        .remote = header.peer,
+        .remote = is_addressed ? header.peer : sock->shared->peer,
         .local = header.local,
         .slices = &slice,
         .slice_count = 1,
     };
     int error = 0;
 
-    if (header.type != SHIM_PAIR_DATAGRAM)
-        return true; /* plug or knock: it has done its work */
-    if (!is_framed && !sock->shared->is_connected) {
+    if (header.type != SHIM_PAIR_DATAGRAM) { /* plug or knock: it has done its work */
+        sock->shared->strange_count +=
+            header.type != SHIM_PAIR_PLUG && header.type != SHIM_PAIR_KNOCK;
+        return true;
+    }
+    if (!is_addressed && !sock->shared->is_connected) {
         count_unaddressed(sock);
         return true;
     }
@@ -170,6 +179,15 @@ static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
     return true;
 }
 
+/* A question goes with the descriptor that it carries. */
+static bool is_question(const struct shim_socket *sock, const uint8_t *data, size_t bytes)
+{
+    struct shim_pair_header header;
+
+    return bytes == sizeof header && shim_pair_parse(&header, sock->cookie, data, bytes) &&
+           header.type == SHIM_PAIR_ASK;
+}
+
 static long read_pair(const struct shim_socket *sock, size_t buffer_bytes, int flags)
 {
     return RAW_CALL(SYS_recvfrom, sock->pair_fd, raw_pointer(sock->scratch), (long)buffer_bytes,
@@ -181,12 +199,16 @@ void shim_drain(struct shim_socket *sock)
     if (sock->is_plugged)
         return;
     sock->drain_blocked = false;
-    for (;;) {
+    for (uint32_t count = 0; count < DRAIN_COUNT_MAX; count++) {
         /* Looked at first, taken when it has a place. */
         long bytes = read_pair(sock, SHIM_PAIR_BYTES_MAX, MSG_PEEK);
 
         if (bytes < 0)
             break;
+        if (is_question(sock, sock->scratch, (size_t)bytes)) {
+            shim_ask_answer(sock);
+            continue;
+        }
         sock->drain_blocked = !pass_on(sock, sock->scratch, (size_t)bytes);
         if (sock->drain_blocked)
             break;

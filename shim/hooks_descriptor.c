@@ -1,5 +1,6 @@
 /* hooks_descriptor.c - descriptors: copying and closing them, and keeping our own. */
 #define _GNU_SOURCE
+#include "shim/adopt.h"
 #include "shim/hook.h"
 #include "shim/linger.h"
 #include "shim/log.h"
@@ -117,6 +118,15 @@ int hook_dup3(int fd, int target, int flags)
     if (copy >= 0)
         shim_hook_renew(copy, sock);
     return copy;
+}
+
+int hook_pidfd_getfd(int pidfd, int target, unsigned int flags)
+{
+    int fd = real.pidfd_getfd(pidfd, target, flags);
+
+    if (fd >= 0)
+        shim_adopt_received(fd);
+    return fd;
 }
 
 static int control(int (*call)(int, int, ...), int fd, int command, void *argument)

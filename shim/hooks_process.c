@@ -151,6 +151,9 @@ static bool call_descriptor_hook(long number, const long a[6], long *result)
         *result = hook_dup2(fd, (int)a[1]);
         return true;
 #endif
+    case SYS_pidfd_getfd:
+        *result = hook_pidfd_getfd((int)a[0], (int)a[1], (unsigned int)a[2]);
+        return true;
     case SYS_dup3:
         *result = hook_dup3(fd, (int)a[1], (int)a[2]);
         return true;

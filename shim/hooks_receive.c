@@ -1,5 +1,6 @@
 /* hooks_receive.c - every call that receives: each becomes recvmsg. */
 #define _GNU_SOURCE
+#include "shim/adopt.h"
 #include "shim/hook.h"
 #include "shim/receive.h"
 
@@ -52,6 +53,27 @@ ssize_t hook_recvfrom(int fd, void *buffer, size_t bytes, int flags, struct sock
     return real.recvfrom(fd, buffer, bytes, flags, addr, addr_bytes);
 }
 
+/* A message from elsewhere may bring descriptors of UDP sockets. */
+static ssize_t receive_elsewhere(int fd, struct msghdr *message, int flags)
+{
+    ssize_t result = real.recvmsg(fd, message, flags);
+
+    if (result >= 0 && message->msg_controllen > 0)
+        shim_adopt_passed(message);
+    return result;
+}
+
+static int receive_many_elsewhere(int fd, struct mmsghdr *messages, unsigned int count, int flags,
+                                  struct timespec *timeout)
+{
+    int result = real.recvmmsg(fd, messages, count, flags, timeout);
+
+    for (int index = 0; index < result; index++)
+        if (messages[index].msg_hdr.msg_controllen > 0)
+            shim_adopt_passed(&messages[index].msg_hdr);
+    return result;
+}
+
 ssize_t hook_recvmsg(int fd, struct msghdr *message, int flags)
 {
     struct fd_table_seen seen;
@@ -62,7 +84,7 @@ ssize_t hook_recvmsg(int fd, struct msghdr *message, int flags)
         if (!shim_hook_is_stale(&seen, result))
             return result;
     }
-    return real.recvmsg(fd, message, flags);
+    return receive_elsewhere(fd, message, flags);
 }
 
 /* The time that is left until deadline goes back to the caller. False: none is left. */
@@ -132,7 +154,7 @@ int hook_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
                                                 timeout->tv_nsec < NS_PER_S);
 
     if (!is_timeout_valid || !fd_table_look(fd, &seen)) /* the kernel refuses the former */
-        return real.recvmmsg(fd, messages, count, flags, timeout);
+        return receive_many_elsewhere(fd, messages, count, flags, timeout);
     return receive_many(&seen, messages, count, flags, timeout);
 }
 

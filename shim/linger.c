@@ -95,6 +95,18 @@ void shim_linger_abandon(struct shim_socket *sock)
         finish(sock);
 }
 
+void shim_linger_revive(struct shim_socket *sock)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+
+    if (engine == NULL)
+        return;
+    engine_socket_enter(engine);
+    if (atomic_load(&sock->phase) == SHIM_ORPHAN)
+        set_phase(sock, SHIM_OPEN);
+    engine_socket_leave(engine);
+}
+
 void shim_linger_sweep(void)
 {
     uint32_t skip_count = 0;

@@ -9,6 +9,9 @@
  * or keeps it for other processes. Not entered. */
 void shim_linger_abandon(struct shim_socket *sock);
 
+/* A came back to this process from the one that held it last. With a use. Not entered. */
+void shim_linger_revive(struct shim_socket *sock);
+
 /* Entered. Nobody holds A any more: closes all sessions, what they accepted is still delivered. */
 void shim_linger_begin(struct shim_socket *sock);
 

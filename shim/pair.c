@@ -77,6 +77,39 @@ int shim_pair_create(uint64_t cookie, int flags, int *program_fd, int *engine_fd
     return 0;
 }
 
+static bool read_digits(const char *text, size_t count, uint64_t *number)
+{
+    *number = 0;
+    for (size_t index = 0; index < count; index++) {
+        char c = text[index];
+        uint64_t digit = c >= '0' && c <= '9' ? (uint64_t)(c - '0') : (uint64_t)(c - 'a') + 10;
+
+        if (digit > 0xf)
+            return false;
+        *number = *number << 4 | digit;
+    }
+    return true;
+}
+
+bool shim_pair_recognise(int fd, uint64_t *cookie)
+{
+    const size_t prefix_bytes = sizeof SHIM_PAIR_NAME_PREFIX - 1;
+    struct sockaddr_un name;
+    struct sockaddr_un form;
+    socklen_t bytes = sizeof name;
+    socklen_t form_bytes = name_address(&form, 0);
+    int type = 0;
+    socklen_t type_bytes = sizeof type;
+
+    return RAW_CALL(SYS_getsockname, fd, raw_pointer(&name), raw_pointer(&bytes)) == 0 &&
+           bytes == form_bytes && name.sun_family == AF_UNIX &&
+           memcmp(name.sun_path, form.sun_path, 1 + prefix_bytes) == 0 &&
+           read_digits(name.sun_path + 1 + prefix_bytes, 16, cookie) &&
+           RAW_CALL(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, raw_pointer(&type),
+                    raw_pointer(&type_bytes)) == 0 &&
+           type == SOCK_DGRAM;
+}
+
 bool shim_pair_is_held(uint64_t cookie, int engine_fd)
 {
     struct sockaddr_un name;

@@ -15,6 +15,7 @@ enum shim_pair_type {
     SHIM_PAIR_ERROR, /* to the program: an error of peer waits; wakes pollers, has no payload */
     SHIM_PAIR_PLUG,  /* from the hook: fills A, so that it is not writable */
     SHIM_PAIR_KNOCK, /* from the hook: written when there is room in A again */
+    SHIM_PAIR_ASK,   /* from the hook of another process: wants an answer (ask.h) */
 };
 
 /* Unused fields are 0; no padding. */
@@ -46,6 +47,9 @@ _Static_assert(sizeof(struct shim_pair_header) == SHIM_PAIR_HEADER_BYTES, "no pa
  * (SOCK_NONBLOCK, SOCK_CLOEXEC); *engine_fd is non-blocking, close-on-exec and high. 0 or a
  * negative errno. */
 int shim_pair_create(uint64_t cookie, int flags, int *program_fd, int *engine_fd);
+
+/* Whether fd is the A of some socket, wherever it was made; then *cookie is that socket's. */
+bool shim_pair_recognise(int fd, uint64_t *cookie);
 
 /* Whether any process still holds A. */
 bool shim_pair_is_held(uint64_t cookie, int engine_fd);

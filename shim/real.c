@@ -92,6 +92,9 @@ RAW(close_range, int, (unsigned int first, unsigned int last, int flags), SYS_cl
 RAW(dup, int, (int fd), SYS_dup, fd)
 RAW(dup3, int, (int fd, int target, int flags), SYS_dup3, fd, target, flags)
 
+RAW(pidfd_getfd, int, (int pidfd, int target, unsigned int flags), SYS_pidfd_getfd, pidfd, target,
+    flags)
+
 static ssize_t raw___read_chk(int fd, void *buffer, size_t bytes, size_t buffer_bytes)
 {
     return raw_read(fd, buffer, bytes < buffer_bytes ? bytes : buffer_bytes);

@@ -2,6 +2,7 @@
 #include "shim/receive.h"
 
 #include "engine/raw.h"
+#include "shim/ask.h"
 #include "shim/control.h"
 #include "shim/hold.h"
 #include "shim/linger.h"
@@ -243,6 +244,9 @@ ssize_t shim_receive(const struct fd_table_seen *seen, struct msghdr *message, i
     struct iovec parts[PART_COUNT_SMALL];
     struct incoming in = {.seen = seen, .parts = parts};
 
+    shim_ask_if_due(seen);
+    if ((flags & MSG_ERRQUEUE) != 0 && seen->sock->wire_fd < 0)
+        return fail(EAGAIN);
     if ((flags & MSG_ERRQUEUE) != 0)
         return real.recvmsg(seen->sock->wire_fd, message, flags);
     if (message->msg_iovlen >= IOV_MAX) /* one part is ours */

@@ -2,6 +2,7 @@
 #include "shim/send.h"
 
 #include "engine/raw.h"
+#include "shim/ask.h"
 #include "shim/control.h"
 #include "shim/drain.h"
 #include "shim/hold.h"
@@ -71,8 +72,9 @@ static ssize_t send_on_wire(const struct outgoing *out)
     if (!shim_hold(out->seen, &mask))
         return fail(ENOTSOCK);
     int wire_fd = out->seen->sock->wire_fd;
-    long result =
-        RAW_CALL(SYS_sendmsg, wire_fd, raw_pointer(out->message), out->flags | MSG_DONTWAIT);
+    long result = wire_fd < 0 ? -ECONNREFUSED /* a client whose owner does not answer */
+                              : RAW_CALL(SYS_sendmsg, wire_fd, raw_pointer(out->message),
+                                         out->flags | MSG_DONTWAIT);
 
     shim_unhold(out->seen, mask);
     return result == -EAGAIN ? real.sendmsg(wire_fd, out->message, out->flags)
@@ -277,6 +279,8 @@ static bool find_route(struct shim_socket *sock, const struct outgoing *out,
 
     header->peer = out->remote;
     header->local = out->local;
+    if (sock->wire_fd < 0)
+        return true; /* the owner knows, also to whom it is connected */
     if (!out->is_named &&
         (RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) < 0 ||
          !engine_address_from_sockaddr(&header->peer, (const struct sockaddr *)&addr, bytes)))
@@ -391,6 +395,7 @@ ssize_t shim_send(const struct fd_table_seen *seen, const struct msghdr *message
     struct rudp_slice slices[PART_COUNT_SMALL];
     struct outgoing out = {.seen = seen, .message = message, .flags = flags, .slices = slices};
 
+    shim_ask_if_due(seen);
     pthread_testcancel(); /* sending is a cancellation point, also where no native call waits */
 
     if (!is_readable(message, sizeof *message) ||

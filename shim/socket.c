@@ -25,6 +25,7 @@
 
 #define SLAB_COUNT   64u
 #define FRESH_OFFSET offsetof(struct shim_socket, phase)
+#define FRESH_END    offsetof(struct shim_socket, copy)
 
 struct arena_count {
     const struct engine_arena *arena;
@@ -78,7 +79,7 @@ static struct shim_socket *pool_take(void)
         free_first = sock->next_free;
         /* Everything but the use count and the cookie, which a reader of a stale entry may be
          * trying. */
-        memset((uint8_t *)sock + FRESH_OFFSET, 0, sizeof *sock - FRESH_OFFSET);
+        memset((uint8_t *)sock + FRESH_OFFSET, 0, FRESH_END - FRESH_OFFSET);
         sock->wire_fd = -1;
         sock->pair_fd = -1;
         atomic_store(&sock->phase, SHIM_OPEN);
@@ -339,6 +340,8 @@ bool shim_socket_is_ours(const struct shim_socket *sock)
 {
     pid_t owner = atomic_load_explicit(&sock->owner_pid, memory_order_acquire);
 
+    if (sock->is_client)
+        return false;
     return owner == 0 || owner == shim_process_pid();
 }
 
@@ -480,6 +483,26 @@ int shim_socket_convert(int fd, sa_family_t family)
         shim_socket_forget(sock, fd);
     shim_socket_release(sock);
     return result;
+}
+
+int shim_socket_join(int fd, uint64_t cookie)
+{
+    struct shim_socket *sock = pool_take();
+    bool stored;
+
+    if (sock == NULL)
+        return -ENOMEM;
+    shim_process_use();
+    sock->is_client = true;
+    atomic_store(&sock->cookie, cookie);
+    memset(&sock->copy, 0, sizeof sock->copy);
+    sock->shared = &sock->copy;
+    struct shim_socket *stale = fd_table_set(fd, sock, &stored);
+
+    if (stale != NULL)
+        shim_socket_release(stale);
+    shim_socket_release(sock);
+    return stored ? 0 : -ENOMEM;
 }
 
 static int show_receive_buffer(struct shim_socket *sock)

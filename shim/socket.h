@@ -7,6 +7,9 @@
  * Owner: the process that runs the engine. Only there may the engine be touched; in every other
  * process (a forked child, a vfork child on its parent's memory) hooks talk through A.
  *
+ * Client: a process that A reached over exec or as a passed descriptor, without the memory of the
+ * one that made it. It is never the owner.
+ *
  * Private and shared: struct shim_socket is a process's own, fork copies it; its numbers are the
  * same in every process. struct shim_shared lies in the arena (engine/arena.h) with the sessions,
  * and all processes that hold the socket see one. It is freed by whoever finds A unheld.
@@ -89,6 +92,7 @@ struct shim_shared {
     uint64_t unaddressed_count; /* bare datagrams of an unconnected program: nowhere to send them */
     uint64_t refused_plain_count; /* plain datagrams of tagged peers, dropped */
     uint64_t overflow_count;      /* plain datagrams dropped because the pair was full */
+    uint64_t strange_count;       /* what holders of A wrote into it that has no meaning, dropped */
 };
 
 struct shim_socket {
@@ -98,15 +102,18 @@ struct shim_socket {
     struct shim_socket *next_free;
 
     sa_family_t family;
-    int wire_fd;
-    int pair_fd;
-    uint64_t number; /* of the sockets that this process started, from 1 */
+    _Atomic int wire_fd; /* of a client: -1 until its owner has answered */
+    int pair_fd;         /* of a client: -1 */
+    uint64_t number;     /* of the sockets that this process started, from 1 */
     struct engine_arena *arena;
     struct shim_shared *shared;
 
     _Atomic(struct engine_socket *) engine; /* NULL: does not run here */
     _Atomic pid_t owner_pid;                /* 0 until started */
     uint8_t *scratch;                       /* entered; SHIM_PAIR_BYTES_MAX, from start on */
+
+    bool is_client; /* A was handed to this process: the rest is asked for, and shared is a copy */
+    _Atomic uint64_t ask_again_us; /* of a client: not before (ask.h) */
 
     /* Entered. */
     bool is_plugged;         /* A is full of plugs: B is not read */
@@ -116,6 +123,8 @@ struct shim_socket {
     size_t aside_offset;
     bool is_deserted; /* A's last holder went where no hook saw it: found out by a write to B */
     uint32_t watched; /* events watched on B */
+
+    struct shim_shared copy; /* of a client: what its owner said of the shared state */
 };
 
 /* socket(2) for a UDP socket: returns the program's descriptor, or -1 and errno. */
@@ -124,6 +133,10 @@ int shim_socket_open(int domain, int type, int protocol);
 /* Turns fd, a plain UDP socket of the family, into one of ours under the same number, with its
  * flags: what fd was becomes the wire. 0 or a negative errno, fd is as it was then. */
 int shim_socket_convert(int fd, sa_family_t family);
+
+/* fd is the A of a socket that other processes serve: makes it ours, as a client. 0 or a negative
+ * errno. */
+int shim_socket_join(int fd, uint64_t cookie);
 
 /* One more use, only from somebody who holds one, or through the table. */
 void shim_socket_use(struct shim_socket *sock);

@@ -58,6 +58,7 @@
     X(dup3, int, (int fd, int target, int flags))                                                  \
     X(fcntl, int, (int fd, int command, ...))                                                      \
     X(fcntl64, int, (int fd, int command, ...))                                                    \
+    X(pidfd_getfd, int, (int pidfd, int target, unsigned int flags))                               \
     X(syscall, long, (long number, ...))                                                           \
     X(__libc_start_main, int,                                                                      \
       (int (*main_of)(int, char **, char **), int argument_count, char **arguments,                \

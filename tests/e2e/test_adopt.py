@@ -12,6 +12,7 @@ from harness import HOST, EndToEndTest, built
 CALL_COUNT = 40
 SERVICE = [sys.executable, os.path.join(harness.HERE, "echo_service.py")]
 SUPER_SERVER = [sys.executable, os.path.join(harness.HERE, "super_server.py")]
+SHARE = [sys.executable, os.path.join(harness.HERE, "share_socket.py")]
 LOSSY = ("--loss", "20", "--reorder", "3", "--duplicate", "3")
 
 
@@ -39,17 +40,17 @@ class AdoptTest(EndToEndTest):
                              str(seed)])
         self.assertEqual(client.wait(), 0, client.read_errors())
 
-
-class SuperServerTest(AdoptTest):
-    def serve(self, port, runs, command, plain):
-        return self.start([*SUPER_SERVER, str(port), str(runs), *command],
-                          plain=plain).wait_bound(port)
-
     def call_twice(self, server, port):
         """The second conversation begins when the service of the first one has ended."""
         self.call(port, 1)
         harness.poll_until(lambda: "reaped" in server.read_errors(), "the service ends")
         self.call(port, 2)
+
+
+class SuperServerTest(AdoptTest):
+    def serve(self, port, runs, command, plain):
+        return self.start([*SUPER_SERVER, str(port), str(runs), *command],
+                          plain=plain).wait_bound(port)
 
     def test_one_that_runs_plainly(self):
         """The service is under the shim, what starts it is not. Two conversations, one after the
@@ -77,6 +78,54 @@ class SuperServerTest(AdoptTest):
         self.call_twice(server, port)
         for seen in self.reports():
             self.assertEqual(seen["name"], [HOST, port])
+
+
+class SharedSocketTest(AdoptTest):
+    def test_a_super_server_under_the_shim(self):
+        """It serves the socket itself; its services hold it, one after the other, as they come."""
+        port = harness.free_port()
+        server = self.start([*SUPER_SERVER, str(port), "2", *self.service(0)]).wait_bound(port)
+        self.call_twice(server, port)
+        self.assertEqual(server.wait(), 0, server.read_errors())
+        self.assertEqual([seen["name"] for seen in self.reports()], [[HOST, port]] * 2)
+
+    def test_a_child_that_is_another_program(self):
+        port = harness.free_port()
+        server = self.start([*SHARE, "spawn", str(port), str(CALL_COUNT), "--report",
+                             self.report.name]).wait_bound(port)
+        self.call(port)
+        self.assertEqual(server.wait(), 0, server.read_errors())
+        self.assertEqual(server.read(), f"{port}\n".encode())
+        self.assertEqual([seen["name"] for seen in self.reports()], [[HOST, port]])
+
+    def pass_socket(self, port, *peer):
+        """A program that bound a port gives it to another one, and closes it."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = os.path.join(directory.name, "passed")
+        giver = self.start([*SHARE, "pass", str(port), path, *map(str, peer)]).wait_bound(port)
+        harness.poll_until(lambda: os.path.exists(path), "the giver listens")
+        return giver, self.start([*SHARE, "take", path, str(CALL_COUNT)])
+
+    def assert_passed(self, port, giver, taker):
+        for program in (taker, giver):
+            self.assertEqual(program.wait(), 0, program.read_errors())
+        number, seen_port = map(int, taker.read().split())
+        self.assertEqual(seen_port, port)
+        self.assertLess(number, 10)
+
+    def test_passed_to_another_program(self):
+        port = harness.free_port()
+        giver, taker = self.pass_socket(port)
+        self.call(port)
+        self.assert_passed(port, giver, taker)
+
+    def test_passed_to_another_program_connected(self):
+        port, peer_port = harness.free_port(), harness.free_port()
+        giver, taker = self.pass_socket(port, peer_port)
+        client = self.start([*SHARE, "call", str(peer_port), str(CALL_COUNT), str(port)])
+        self.assertEqual(client.wait(), 0, client.read_errors())
+        self.assert_passed(port, giver, taker)
 
 
 class SocketActivationTest(AdoptTest):

@@ -1,0 +1,88 @@
+"""Programs that share one UDP socket by other ways than fork.
+
+    share_socket.py spawn PORT COUNT [--report FILE]     a child that is another program answers
+    share_socket.py pass PORT PATH [PEER_PORT]           binds (and connects), passes the socket over
+                                                         PATH and closes it
+    share_socket.py take PATH COUNT                      answers COUNT datagrams on the socket passed
+    share_socket.py call PORT COUNT PEER_PORT            asks from PORT; each answer repeats its question
+"""
+import os
+import socket
+import subprocess
+import sys
+
+HOST = "127.0.0.1"
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def bound(port):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((HOST, port))
+    return sock
+
+
+def spawn(port, count, *report):
+    sock = bound(port)
+    command = [sys.executable, os.path.join(HERE, "echo_service.py"), str(sock.fileno()), str(count)]
+    subprocess.run([*command, *report], pass_fds=[sock.fileno()], check=True)
+    print(sock.getsockname()[1])
+
+
+def pass_on(port, path, peer_port=None):
+    """Waits until the other side hangs up: this process serves the socket, which it has closed."""
+    sock = bound(port)
+    if peer_port is not None:
+        sock.connect((HOST, int(peer_port)))
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path + ".new")
+    server.listen()
+    os.rename(path + ".new", path)
+    connection, _ = server.accept()
+    socket.send_fds(connection, [b"x"], [sock.fileno()])
+    sock.close()
+    connection.recv(1)
+
+
+def take(path, count):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    _, fds, _, _ = socket.recv_fds(connection, 1, 1)
+    sock = socket.socket(fileno=fds[0])
+    print(fds[0], sock.getsockname()[1], flush=True)
+    is_connected = True
+    try:
+        sock.getpeername()
+    except OSError:
+        is_connected = False
+    for _ in range(int(count)):
+        data, source = sock.recvfrom(65536)
+        if is_connected:
+            sock.send(data)
+        else:
+            sock.sendto(data, source)
+
+
+def call(port, count, peer_port):
+    sock = bound(port)
+    sock.connect((HOST, peer_port))
+    for number in range(count):
+        question = f"question {number}".encode() * (number * 7 % 300)
+        sock.send(question)
+        if sock.recv(65536) != question:
+            raise SystemExit(f"answer {number} is wrong")
+
+
+def main():
+    verb, *arguments = sys.argv[1:]
+    if verb == "spawn":
+        spawn(int(arguments[0]), int(arguments[1]), *arguments[2:])
+    elif verb == "pass":
+        pass_on(int(arguments[0]), *arguments[1:])
+    elif verb == "take":
+        take(*arguments)
+    else:
+        call(*map(int, arguments))
+
+
+if __name__ == "__main__":
+    main()
