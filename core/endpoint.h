@@ -256,6 +256,13 @@ void rudp_session_abort(struct rudp_endpoint *endpoint, struct rudp_session *ses
 /* True when nothing that was accepted is unacknowledged: the process may exit. */
 bool rudp_session_is_flushed(const struct rudp_session *session);
 
+/* How many messages the session has accepted, and has handed to the caller. */
+uint64_t rudp_session_sent_count(const struct rudp_session *session);
+uint64_t rudp_session_received_count(const struct rudp_session *session);
+
+/* Bytes accepted that are not known to be delivered. Of a torn endpoint's session too: a guess. */
+uint64_t rudp_session_queued_bytes(const struct rudp_session *session);
+
 /* True when the session is over: its CLOSED event was raised. */
 bool rudp_session_is_closed(const struct rudp_session *session);
 

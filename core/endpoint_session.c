@@ -118,6 +118,21 @@ bool rudp_session_is_flushed(const struct rudp_session *session)
     return session->state == RUDP_SESSION_CLOSED || rudp_send_stream_is_acked(&session->send);
 }
 
+uint64_t rudp_session_sent_count(const struct rudp_session *session)
+{
+    return session->stats.sent_message_count;
+}
+
+uint64_t rudp_session_received_count(const struct rudp_session *session)
+{
+    return session->stats.received_message_count;
+}
+
+uint64_t rudp_session_queued_bytes(const struct rudp_session *session)
+{
+    return rudp_send_stream_queued_bytes(&session->send);
+}
+
 bool rudp_session_is_closed(const struct rudp_session *session)
 {
     return session->state == RUDP_SESSION_CLOSED;

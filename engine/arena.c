@@ -32,6 +32,7 @@
 struct engine_arena {
     size_t map_bytes;
     int fd;
+    int bell_fd;
     enum engine_arena_kind kind;
     _Atomic size_t booked_bytes;
     _Atomic size_t booked_bytes_max;
@@ -122,29 +123,42 @@ static size_t goal_bytes(size_t bytes_max)
     return ((bytes_max + MAP_BYTES_MIN) * MAP_SLACK + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
 }
 
-struct engine_arena *engine_arena_create(enum engine_arena_kind kind, size_t bytes_max)
+static struct engine_arena *map_largest(enum engine_arena_kind kind, size_t bytes, int fd)
 {
-    int fd = -1;
-
-    if (kind == ENGINE_ARENA_SHARED) {
-        fd = engine_descriptor_move_high((int)engine_sys_memfd("rudp"));
-        if (fd < 0)
-            return NULL;
-    }
-    size_t bytes = goal_bytes(bytes_max);
     struct engine_arena *arena = map_any(kind, bytes, fd);
 
     while (arena == NULL && bytes / 2 >= MAP_BYTES_MIN) {
-        bytes /= 2;
-        arena = map_any(kind, bytes & ~(PAGE_BYTES - 1), fd);
+        bytes = bytes / 2 & ~(PAGE_BYTES - 1);
+        arena = map_any(kind, bytes, fd);
     }
+    if (arena != NULL)
+        arena->map_bytes = bytes;
+    return arena;
+}
+
+static void close_descriptors(int fd, int bell_fd)
+{
+    if (fd >= 0)
+        engine_sys_close(fd);
+    if (bell_fd >= 0)
+        engine_sys_close(bell_fd);
+}
+
+struct engine_arena *engine_arena_create(enum engine_arena_kind kind, size_t bytes_max)
+{
+    struct engine_arena *arena = NULL;
+    bool is_shared = kind == ENGINE_ARENA_SHARED;
+    int fd = is_shared ? engine_descriptor_move_high((int)engine_sys_memfd("rudp")) : -1;
+    int bell_fd = is_shared ? engine_descriptor_move_high((int)engine_sys_eventfd()) : -1;
+
+    if (!is_shared || (fd >= 0 && bell_fd >= 0))
+        arena = map_largest(kind, goal_bytes(bytes_max), fd);
     if (arena == NULL) {
-        if (fd >= 0)
-            engine_sys_close(fd);
+        close_descriptors(fd, bell_fd);
         return NULL;
     }
-    arena->map_bytes = bytes & ~(PAGE_BYTES - 1);
     arena->fd = fd;
+    arena->bell_fd = bell_fd;
     arena->kind = kind;
     size_t head_bytes = sizeof *arena + arena->map_bytes / PAGE_BYTES * sizeof *arena->links;
 
@@ -155,9 +169,18 @@ struct engine_arena *engine_arena_create(enum engine_arena_kind kind, size_t byt
 
 void engine_arena_destroy(struct engine_arena *arena)
 {
-    if (arena->fd >= 0)
-        engine_sys_close(arena->fd);
-    (void)munmap(arena, arena->map_bytes);
+    size_t bytes = arena->map_bytes;
+
+    close_descriptors(arena->fd, arena->bell_fd);
+    if (arena->kind == ENGINE_ARENA_PRIVATE ||
+        mmap(arena, bytes, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+             0) == MAP_FAILED)
+        (void)munmap(arena, bytes);
+}
+
+int engine_arena_bell(const struct engine_arena *arena)
+{
+    return arena->bell_fd;
 }
 
 int engine_arena_fd(const struct engine_arena *arena)

@@ -23,12 +23,17 @@ enum engine_arena_kind {
  * reserve so much. NULL: refused. */
 struct engine_arena *engine_arena_create(enum engine_arena_kind kind, size_t bytes_max);
 
-/* Unmaps it and closes its descriptor in this process. */
+/* Lets go of its memory and closes its descriptors in this process. Who still looks at what lay in
+ * a shared one finds zeros. */
 void engine_arena_destroy(struct engine_arena *arena);
 
 /* A shared arena's file, for locks: high and close-on-exec. Closing any descriptor of it would drop
  * the locks the process has on it. -1: private. */
 int engine_arena_fd(const struct engine_arena *arena);
+
+/* A shared arena's eventfd, by which its processes wake each other: written to, never read, watched
+ * for edges. -1: private. */
+int engine_arena_bell(const struct engine_arena *arena);
 
 /* Aligned for any type, not cleared; NULL when the arena is used up. bytes > 0. */
 void *engine_arena_take(struct engine_arena *arena, size_t bytes);

@@ -65,6 +65,7 @@ struct engine_socket_options {
     void *context;
     struct engine_arena *arena;     /* where its sessions are kept; NULL: the process's own */
     struct rudp_endpoint *endpoint; /* in that arena, to go on with; NULL: a new one */
+    bool enters;                    /* returns entered: no callback comes before leave */
 };
 
 /* Process-wide bound on buffered bytes of all sockets; 0: no bound. Default 256 MiB. Set it before
@@ -83,10 +84,11 @@ struct engine_arena *engine_memory_arena(void);
 /* Monotonic clock, microseconds. */
 uint64_t engine_now_us(void);
 
-/* Takes over wire_fd, a UDP socket of any family that may be bound and connected or not, and starts
- * the engine thread if it does not run. 0, or a negative errno; wire_fd is the caller's again then.
- * Sets on the wire what the engine needs: receive packet info, TTL, TOS, timestamps, a larger
- * receive buffer where allowed. */
+/* Begins to serve wire_fd, a UDP socket of any family that may be bound and connected or not, and
+ * starts the engine thread if it does not run. 0, or a negative errno; wire_fd is the caller's
+ * again then. The socket is entered if the options say so: the caller has to leave it. Sets on the
+ * wire what the engine needs: receive packet info, TTL, TOS, timestamps, a larger receive buffer
+ * where allowed. */
 int engine_socket_create(struct engine_socket **sock, int wire_fd,
                          const struct engine_socket_options *options);
 

@@ -180,16 +180,18 @@ static int create(struct engine_socket **out, int wire_fd,
         engine_sys_unmap(sock, sizeof *sock);
         return result;
     }
-    *out = sock; /* before packets can come: handlers may look for it there */
     list_insert(sock);
+    engine_socket_lock(sock); /* packets come from here on */
     result = engine_thread_add(&sock->wire_source, wire_fd, EPOLLIN | EPOLLET);
-    if (result < 0) {
-        *out = NULL;
-        list_remove(sock);
-        if (options->endpoint == NULL)
-            rudp_endpoint_destroy(sock->endpoint);
-        free_socket(sock);
+    if (result == 0) {
+        *out = sock;
+        return 0;
     }
+    engine_socket_unlock(sock);
+    list_remove(sock);
+    if (options->endpoint == NULL)
+        rudp_endpoint_destroy(sock->endpoint);
+    free_socket(sock);
     return result;
 }
 
@@ -197,11 +199,19 @@ int engine_socket_create(struct engine_socket **out, int wire_fd,
                          const struct engine_socket_options *options)
 {
     RUDP_ASSERT(options->handler->on_event != NULL);
+    int saved_errno = errno;
     struct engine_signal_mask mask = engine_sys_block_signals();
     int result = create(out, wire_fd, options);
 
-    engine_sys_restore_signals(mask);
-    return result;
+    if (result < 0) {
+        engine_sys_restore_signals(mask);
+        return result;
+    }
+    (*out)->mask = mask;
+    (*out)->saved_errno = saved_errno;
+    if (!options->enters)
+        engine_socket_leave(*out);
+    return 0;
 }
 
 /* --- Ending ----------------------------------------------------------------------------------- */

@@ -191,6 +191,67 @@ long engine_sys_getrandom(void *out, size_t bytes)
     return raw_call6(SYS_getrandom, raw_pointer(out), (long)bytes, 0, 0, 0, 0);
 }
 
+/* As the kernel has it for 64-bit offsets. */
+struct kernel_lock {
+    int16_t type;
+    int16_t whence;
+    int64_t start;
+    int64_t bytes;
+    int32_t pid;
+};
+
+#ifdef SYS_fcntl64 /* 32-bit machines */
+#define FCNTL_NUMBER  SYS_fcntl64
+#define GETLK_COMMAND 12
+#define SETLK_COMMAND 13
+#define WAIT_COMMAND  14
+#else
+#define FCNTL_NUMBER  SYS_fcntl
+#define GETLK_COMMAND 5
+#define SETLK_COMMAND 6
+#define WAIT_COMMAND  7
+#endif
+
+static long lock_byte(int fd, int command, uint64_t byte, enum engine_lock lock,
+                      struct kernel_lock *request)
+{
+    *request = (struct kernel_lock){
+        .type = (int16_t)lock, .whence = SEEK_SET, .start = (int64_t)byte, .bytes = 1};
+    return raw_call6(FCNTL_NUMBER, fd, command, raw_pointer(request), 0, 0, 0);
+}
+
+long engine_sys_lock(int fd, uint64_t byte, enum engine_lock lock)
+{
+    struct kernel_lock request;
+    long result = lock_byte(fd, SETLK_COMMAND, byte, lock, &request);
+
+    return result == -EACCES ? -EAGAIN : result;
+}
+
+long engine_sys_lock_wait(int fd, uint64_t byte, enum engine_lock lock)
+{
+    struct kernel_lock request;
+
+    return lock_byte(fd, WAIT_COMMAND, byte, lock, &request);
+}
+
+long engine_sys_lock_holder(int fd, uint64_t byte, enum engine_lock lock)
+{
+    struct kernel_lock request;
+    long result = lock_byte(fd, GETLK_COMMAND, byte, lock, &request);
+
+    if (result < 0)
+        return result;
+    if (request.type == F_UNLCK)
+        return 0;
+    return request.pid > 0 ? request.pid : -1;
+}
+
+long engine_sys_pidfd(long pid)
+{
+    return raw_call6(SYS_pidfd_open, pid, 0, 0, 0, 0, 0);
+}
+
 void *engine_sys_map(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -9,6 +9,7 @@
 
 #include "core/base.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -57,6 +58,23 @@ void engine_sys_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t time
 void engine_sys_futex_wake_all(_Atomic uint32_t *word);
 
 long engine_sys_getrandom(void *out, size_t bytes);
+
+/* Locks on one byte of a file, which belong to the process: fork does not hand them on, and they go
+ * with it, or with any descriptor of the file that it closes. */
+enum engine_lock {
+    ENGINE_LOCK_READ = F_RDLCK,
+    ENGINE_LOCK_WRITE = F_WRLCK,
+    ENGINE_LOCK_NONE = F_UNLCK,
+};
+long engine_sys_lock(int fd, uint64_t byte, enum engine_lock lock); /* never waits: -EAGAIN */
+long engine_sys_lock_wait(int fd, uint64_t byte, enum engine_lock lock);
+
+/* The process whose lock is in the way of such a lock: its pid, -1 when it has none here, 0 when
+ * there is no such process. Or a negative errno below -1. */
+long engine_sys_lock_holder(int fd, uint64_t byte, enum engine_lock lock);
+
+/* Readable when the process is no more. Close-on-exec. */
+long engine_sys_pidfd(long pid);
 
 /* Memory of the process alone, cleared, a page or more; NULL: refused. */
 void *engine_sys_map(size_t bytes);

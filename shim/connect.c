@@ -27,15 +27,28 @@ static int bind_wire(const struct shim_socket *sock, const struct sockaddr *addr
     }
 }
 
-int shim_bind(struct shim_socket *sock, const struct sockaddr *addr, socklen_t addr_bytes)
+/* Tells the process that runs the engine, by a knock, that the wire has changed. */
+static void tell_owner(struct shim_socket *sock, int fd)
+{
+    struct shim_pair_header knock = {.cookie = sock->cookie, .type = SHIM_PAIR_KNOCK};
+
+    atomic_store(&sock->shared->is_stale, true);
+    (void)shim_pair_write(fd, &knock, NULL, 0); /* when it is full, the owner looks anyway */
+}
+
+int shim_bind(struct shim_socket *sock, int fd, const struct sockaddr *addr, socklen_t addr_bytes)
 {
     int result = bind_wire(sock, addr, addr_bytes);
 
-    if (result < 0 || !shim_socket_is_ours(sock))
-        return (int)real_result(result);
-    result = shim_socket_start(sock); /* from now on datagrams may come */
     if (result < 0)
         return (int)real_result(result);
+    result = shim_socket_is_ours(sock) ? shim_socket_start(sock) : 1;
+    if (result < 0) /* from now on datagrams may come */
+        return (int)real_result(result);
+    if (result > 0) {
+        tell_owner(sock, fd);
+        return 0;
+    }
     struct engine_socket *engine = shim_socket_engine(sock);
 
     engine_socket_enter(engine);
@@ -170,6 +183,15 @@ void shim_connect_refresh_peer(struct shim_socket *sock)
     sock->shared->soft_error = 0;
 }
 
+void shim_connect_refresh(struct shim_socket *sock)
+{
+    shim_connect_refresh_peer(sock);
+    shim_socket_refresh_local(sock);
+    sock->shared->port_is_shared = sock->shared->is_connected && shim_port_is_shared(sock);
+    shim_deliver_choose_frame(sock);
+    engine_socket_wire_changed(shim_socket_engine(sock));
+}
+
 /* What another peer's messages waited for may be over. */
 static void deliver_held_back(struct shim_socket *sock)
 {
@@ -186,28 +208,34 @@ static long connect_entered(struct shim_socket *sock, int fd, const struct socka
     if (result < 0)
         return result;
     struct rudp_address peer;
-    bool is_connected = read_peer(sock, &peer);
-    bool is_shared = is_connected && shim_port_is_shared(sock);
+    bool is_shared = read_peer(sock, &peer) && shim_port_is_shared(sock);
 
     shim_socket_refresh_local(sock);
     change_queue(sock, fd, is_shared ? &peer : NULL);
-    shim_connect_refresh_peer(sock);
-    sock->shared->port_is_shared = is_shared;
-    shim_deliver_choose_frame(sock);
-    engine_socket_wire_changed(shim_socket_engine(sock));
+    shim_connect_refresh(sock);
     deliver_held_back(sock);
     return 0;
+}
+
+static int connect_elsewhere(struct shim_socket *sock, int fd, const struct sockaddr *addr,
+                             socklen_t addr_bytes)
+{
+    int result = real.connect(sock->wire_fd, addr, addr_bytes);
+
+    if (result == 0)
+        tell_owner(sock, fd);
+    return result;
 }
 
 int shim_connect(struct shim_socket *sock, int fd, const struct sockaddr *addr,
                  socklen_t addr_bytes)
 {
-    if (!shim_socket_is_ours(sock))
-        return real.connect(sock->wire_fd, addr, addr_bytes);
-    int result = shim_socket_start(sock);
+    int result = shim_socket_is_ours(sock) ? shim_socket_start(sock) : 1;
 
     if (result < 0)
         return (int)real_result(result);
+    if (result > 0)
+        return connect_elsewhere(sock, fd, addr, addr_bytes);
     struct engine_socket *engine = shim_socket_engine(sock);
 
     engine_socket_enter(engine);

@@ -5,12 +5,17 @@
 
 #include "shim/socket.h"
 
-/* bind(2), connect(2) on fd, which stands for sock. Not entered. */
-int shim_bind(struct shim_socket *sock, const struct sockaddr *addr, socklen_t addr_bytes);
+/* bind(2), connect(2) on fd, which stands for sock. Not entered. Where another process runs the
+ * engine it learns of it, but what its queue holds bare of an old peer seems to come from the new.
+ */
+int shim_bind(struct shim_socket *sock, int fd, const struct sockaddr *addr, socklen_t addr_bytes);
 int shim_connect(struct shim_socket *sock, int fd, const struct sockaddr *addr,
                  socklen_t addr_bytes);
 
 /* Reads anew to whom the wire is connected. Entered, or before start. */
 void shim_connect_refresh_peer(struct shim_socket *sock);
+
+/* Looks again at how the wire is bound and connected. Entered. */
+void shim_connect_refresh(struct shim_socket *sock);
 
 #endif

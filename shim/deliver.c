@@ -23,18 +23,6 @@ const struct rudp_config *shim_deliver_config(void)
     return &shim_process_settings()->config;
 }
 
-/* A callback may come before shim_socket_start has noted what it started. */
-static struct shim_socket *entered_socket(void *context, struct engine_socket *engine)
-{
-    struct shim_socket *sock = context;
-
-    if (atomic_load_explicit(&sock->engine, memory_order_acquire) == NULL) {
-        atomic_store_explicit(&sock->owner_pid, shim_process_pid(), memory_order_release);
-        atomic_store_explicit(&sock->engine, engine, memory_order_release);
-    }
-    return sock;
-}
-
 static uint64_t wall_clock_ns(void)
 {
     struct timespec now;
@@ -67,8 +55,10 @@ static struct rudp_address local_of(const struct shim_socket *sock, const struct
 
 static int write_message(struct shim_socket *sock, const struct rudp_path *path, size_t bytes)
 {
+    struct shim_pair_note *note = &sock->shared->delivery.note;
+
     if (goes_bare(sock, &path->remote))
-        return shim_pair_write(sock->pair_fd, NULL, sock->scratch, bytes);
+        return shim_pair_write_noted(sock->pair_fd, NULL, sock->scratch, bytes, note);
 
     uint32_t wanted = atomic_load(&sock->shared->wanted_controls);
     struct shim_pair_header header = {
@@ -82,7 +72,7 @@ static int write_message(struct shim_socket *sock, const struct rudp_path *path,
         .received_ns = (wanted & SHIM_CONTROL_TIMES) != 0 ? wall_clock_ns() : 0,
     };
 
-    return shim_pair_write(sock->pair_fd, &header, sock->scratch, bytes);
+    return shim_pair_write_noted(sock->pair_fd, &header, sock->scratch, bytes, note);
 }
 
 /* The pair refused a write: full, closed for reading, or without a holder. True: take the message
@@ -120,14 +110,18 @@ static bool deliver_one(struct shim_socket *sock, struct shim_peer *peer)
             shim_peer_remove(sock, endpoint, peer);
         return true;
     }
+    shim_passage_begin(&sock->shared->delivery, peer->session,
+                       rudp_session_received_count(peer->session));
     int result = write_message(sock, rudp_session_path(peer->session), bytes);
 
     if (result < 0 && !refusal_ends_message(sock, result)) {
+        shim_passage_end(&sock->shared->delivery);
         shim_peer_push_ready(sock, peer);
         return false;
     }
     /* Delivered means: in the pair. From here on the kernel keeps it for whoever reads A. */
     rudp_session_consume(endpoint, peer->session, engine_now_us());
+    shim_passage_end(&sock->shared->delivery);
     shim_peer_push_ready(sock, peer);
     return true;
 }
@@ -162,12 +156,21 @@ void shim_deliver(struct shim_socket *sock)
 
 static void on_pair_ready(void *context, struct engine_socket *engine, uint32_t events)
 {
-    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_socket *sock = context;
 
+    (void)engine;
     if ((events & (EPOLLIN | EPOLLERR)) != 0)
         shim_drain(sock);
     if ((events & (EPOLLOUT | EPOLLERR)) != 0)
         shim_deliver(sock);
+}
+
+void shim_deliver_begin(struct shim_socket *sock)
+{
+    sock->is_plugged = false;
+    sock->drain_blocked = false;
+    sock->pair_full = false;
+    sock->watched = 0;
 }
 
 void shim_deliver_watch(struct shim_socket *sock)
@@ -223,7 +226,8 @@ static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
         return;
     }
     peer->is_closed = true;
-    if (error != 0) {
+    if (error != 0 && !peer->is_reported) {
+        peer->is_reported = true;
         bool is_the_peer =
             sock->shared->is_connected && rudp_address_equal(&remote, &sock->shared->peer);
 
@@ -251,9 +255,10 @@ static void on_opened(struct shim_socket *sock, struct rudp_session *session)
 
 static void on_event(void *context, struct engine_socket *engine, const struct rudp_event *event)
 {
-    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_socket *sock = context;
     struct shim_peer *peer = shim_peer_of(event->session);
 
+    (void)engine;
     switch (event->type) {
     case RUDP_EVENT_OPENED:
         on_opened(sock, event->session);
@@ -305,8 +310,9 @@ static bool accepts_plain(struct shim_socket *sock, const struct rudp_path *path
 static void on_datagram(void *context, struct engine_socket *engine,
                         const struct engine_datagram *datagram)
 {
-    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_socket *sock = context;
 
+    (void)engine;
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
     if (!accepts_plain(sock, &datagram->path)) {
@@ -351,8 +357,9 @@ void shim_deliver_wire_error(struct shim_socket *sock, int error)
 static void on_wire_error(void *context, struct engine_socket *engine,
                           const struct rudp_address *remote, int error)
 {
-    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_socket *sock = context;
 
+    (void)engine;
     /* An unconnected UDP socket does not hear of these either. */
     if (sock->shared->is_connected &&
         (remote == NULL || rudp_address_equal(remote, &sock->shared->peer)))
@@ -361,9 +368,10 @@ static void on_wire_error(void *context, struct engine_socket *engine,
 
 static bool on_leave(void *context, struct engine_socket *engine, struct rudp_session *session)
 {
-    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_socket *sock = context;
     struct shim_peer *peer = shim_peer_of(session);
 
+    (void)engine;
     /* One that a sender waits for stays with that sender's socket. */
     if (atomic_load(&sock->phase) >= SHIM_LINGER ||
         (peer != NULL && (peer->is_closed || peer->is_full)))
@@ -375,9 +383,10 @@ static bool on_leave(void *context, struct engine_socket *engine, struct rudp_se
 
 static void on_join(void *context, struct engine_socket *engine, struct rudp_session *session)
 {
-    struct shim_socket *sock = entered_socket(context, engine);
+    struct shim_socket *sock = context;
     struct shim_peer *peer = shim_peer_of(session);
 
+    (void)engine;
     if (peer == NULL)
         return; /* OPENED will come */
     shim_peer_link(sock, peer);

@@ -11,11 +11,14 @@ const struct rudp_config *shim_deliver_config(void);
 /* Moves messages into the pair as long as it takes them. */
 void shim_deliver(struct shim_socket *sock);
 
+/* This process begins to run the engine: nothing of the pair is known. */
+void shim_deliver_begin(struct shim_socket *sock);
+
 /* Has the engine watch B for what the socket's state asks for. */
 void shim_deliver_watch(struct shim_socket *sock);
 
 /* Decides anew whether readers should expect bare datagrams. After connect, or when the program
- * asked for other control messages. */
+ * asked for other control messages. In any process; entered where the engine runs. */
 void shim_deliver_choose_frame(struct shim_socket *sock);
 
 /* The wire of a connected socket had an error: its session lives with it, or, when no rule tags

@@ -3,6 +3,7 @@
 
 #include "engine/raw.h"
 #include "shim/ask.h"
+#include "shim/connect.h"
 #include "shim/deliver.h"
 #include "shim/discovery.h"
 #include "shim/log.h"
@@ -85,6 +86,8 @@ static enum shim_verdict send_to(struct shim_socket *sock, struct rudp_session *
 {
     struct shim_peer *peer = shim_peer_of(session);
 
+    if (datagram->is_passage)
+        shim_passage_begin(&sock->shared->intake, session, rudp_session_sent_count(session));
     switch (rudp_session_send(shim_socket_endpoint(sock), session, datagram->slices,
                               datagram->slice_count, engine_now_us())) {
     case RUDP_OK:
@@ -152,6 +155,7 @@ static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
         .local = header.local,
         .slices = &slice,
         .slice_count = 1,
+        .is_passage = true,
     };
     int error = 0;
 
@@ -196,6 +200,10 @@ static long read_pair(const struct shim_socket *sock, size_t buffer_bytes, int f
 
 void shim_drain(struct shim_socket *sock)
 {
+    struct shim_passage *intake = &sock->shared->intake;
+
+    if (atomic_load(&sock->shared->is_stale) && atomic_exchange(&sock->shared->is_stale, false))
+        shim_connect_refresh(sock);
     if (sock->is_plugged)
         return;
     sock->drain_blocked = false;
@@ -209,10 +217,13 @@ void shim_drain(struct shim_socket *sock)
             shim_ask_answer(sock);
             continue;
         }
+        shim_pair_note_begin(&intake->note);
         sock->drain_blocked = !pass_on(sock, sock->scratch, (size_t)bytes);
+        if (!sock->drain_blocked)
+            shim_pair_drop_noted(sock->pair_fd, &intake->note);
+        shim_passage_end(intake);
         if (sock->drain_blocked)
             break;
-        (void)read_pair(sock, 0, 0);
     }
     shim_deliver_watch(sock);
 }

@@ -12,6 +12,7 @@ struct shim_datagram {
     struct rudp_address local; /* unspecified: as the wire is bound */
     const struct rudp_slice *slices;
     size_t slice_count;
+    bool is_passage; /* read from B, and still its head: an intake passage is to begin */
 };
 
 enum shim_verdict {

@@ -5,6 +5,7 @@
 
 #include "engine/system.h"
 #include "shim/fd_table.h"
+#include "shim/heir.h"
 #include "shim/socket.h"
 
 /* False: the number is no longer that socket's, nothing is held. */
@@ -21,6 +22,18 @@ static inline void shim_unhold(const struct fd_table_seen *seen, struct engine_s
 {
     shim_socket_release(seen->sock);
     engine_sys_restore_signals(before);
+}
+
+/* Before a call on a socket that came by fork: stands by for its owner (heir.h). */
+static inline void shim_hold_heir(const struct fd_table_seen *seen)
+{
+    struct engine_signal_mask mask;
+
+    if (!atomic_load_explicit(&seen->sock->is_unwatched, memory_order_relaxed) ||
+        !shim_hold(seen, &mask))
+        return;
+    shim_heir_arm(seen->sock);
+    shim_unhold(seen, mask);
 }
 
 #endif

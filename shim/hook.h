@@ -4,6 +4,7 @@
 
 #include "shim/ask.h"
 #include "shim/fd_table.h"
+#include "shim/heir.h"
 #include "shim/process.h"
 #include "shim/real.h"
 #include "shim/socket.h"
@@ -20,6 +21,8 @@ static inline struct shim_socket *shim_hook_use(int fd)
 
     if (sock != NULL)
         shim_ask_if_due(&(struct fd_table_seen){sock, atomic_load(&sock->cookie), fd});
+    if (sock != NULL && atomic_load_explicit(&sock->is_unwatched, memory_order_relaxed))
+        shim_heir_arm(sock);
     return sock;
 }
 

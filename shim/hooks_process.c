@@ -25,6 +25,17 @@ int hook___libc_start_main(int (*main_of)(int, char **, char **), int argument_c
                                   loader_end, stack_end);
 }
 
+/* libc's own ends the parent without a call that could be hooked, and the child may well wait in
+ * poll from here on: it stands by at once. */
+int hook_daemon(int stays_in_directory, int keeps_streams)
+{
+    int result = real.daemon(stays_in_directory, keeps_streams);
+
+    if (result == 0)
+        shim_heir_arm_all();
+    return result;
+}
+
 void hook_exit(int status)
 {
     shim_process_flush();

@@ -33,7 +33,7 @@ int hook_bind(int fd, const struct sockaddr *addr, socklen_t addr_bytes)
 {
     SHIM_HOOK_USE(sock, fd);
 
-    return sock == NULL ? real.bind(fd, addr, addr_bytes) : shim_bind(sock, addr, addr_bytes);
+    return sock == NULL ? real.bind(fd, addr, addr_bytes) : shim_bind(sock, fd, addr, addr_bytes);
 }
 
 int hook_connect(int fd, const struct sockaddr *addr, socklen_t addr_bytes)

@@ -5,6 +5,7 @@
 #include "shim/deliver.h"
 #include "shim/drain.h"
 #include "shim/fd_table.h"
+#include "shim/lease.h"
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
@@ -64,6 +65,7 @@ void shim_linger_progress(struct shim_socket *sock)
 
     fd_table_set_private(sock->wire_fd, false);
     sock->wire_fd = -1;
+    atomic_store(&sock->shared->endpoint, NULL);
     engine_socket_retire(engine, finish);
 }
 
@@ -85,9 +87,20 @@ static void abandon_started(struct shim_socket *sock, struct engine_socket *engi
         finish(sock);
 }
 
+/* Whether the last owner has ended, so that it is for this process to deliver what was accepted. */
+static bool is_heir(struct shim_socket *sock)
+{
+    return sock->shared != NULL && atomic_load(&sock->shared->endpoint) != NULL &&
+           !shim_process_is_guest() && atomic_load(&sock->shared->cookie) == sock->cookie &&
+           shim_socket_serve(sock) == 0;
+}
+
 void shim_linger_abandon(struct shim_socket *sock)
 {
     struct engine_socket *engine = shim_socket_engine(sock);
+
+    if (engine == NULL && is_heir(sock))
+        engine = shim_socket_engine(sock);
 
     if (engine != NULL)
         abandon_started(sock, engine);
@@ -193,6 +206,8 @@ static void collect(void *context, struct shim_socket *sock)
 
     if (shim_socket_engine(sock) == NULL || atomic_load(&sock->phase) == SHIM_FINISHED)
         return;
+    if (shim_lease_has_heir(sock))
+        return; /* which goes on: nothing ends here */
     if (list->seen_count++ < list->skip_count || list->count == EXIT_BATCH_COUNT)
         return;
     shim_socket_use(sock); /* for good: the process ends */

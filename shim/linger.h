@@ -30,7 +30,8 @@ uint32_t shim_linger_end_count(void);
 bool shim_linger_wait_for_port(uint16_t port, uint32_t seen_end_count);
 
 /* Delivers what all sockets of this process accepted, for at most the linger time, then says
- * goodbye to all peers. Not entered; once, at exit. */
+ * goodbye to all peers; but for sockets that another process will go on with. Not entered; once, at
+ * exit. */
 void shim_linger_flush_all(void);
 
 #endif

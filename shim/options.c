@@ -71,27 +71,30 @@ static int give_int(int result, void *value, socklen_t *value_bytes)
 /* --- getsockopt ---------------------------------------------------------------------------------
  */
 
-static int take_error(struct shim_socket *sock)
+/* The wire's own errors are for the process that runs its engine. */
+static int take_wire_error(struct shim_socket *sock)
 {
     int error = 0;
     socklen_t bytes = sizeof error;
     struct engine_socket *engine = shim_socket_engine(sock);
-    bool token_sent;
 
-    if (RAW_CALL(SYS_getsockopt, sock->wire_fd, SOL_SOCKET, SO_ERROR, raw_pointer(&error),
-                 raw_pointer(&bytes)) < 0)
-        error = 0;
-    if (engine == NULL)
+    if (!shim_socket_is_ours(sock) || RAW_CALL(SYS_getsockopt, sock->wire_fd, SOL_SOCKET, SO_ERROR,
+                                               raw_pointer(&error), raw_pointer(&bytes)) < 0)
+        return 0;
+    if (error == 0 || engine == NULL || !sock->shared->is_connected)
         return error;
     engine_socket_enter(engine);
-    if (error != 0 && sock->shared->is_connected) {
-        shim_deliver_wire_error(sock, error);
-        error = 0;
-    }
-    if (error == 0)
-        error = shim_failure_take(sock, NULL, &token_sent);
+    shim_deliver_wire_error(sock, error);
     engine_socket_leave(engine);
-    return error;
+    return 0;
+}
+
+static int take_error(struct shim_socket *sock)
+{
+    int error = take_wire_error(sock);
+    bool token_sent;
+
+    return error != 0 ? error : shim_failure_take(sock, NULL, &token_sent);
 }
 
 int shim_getsockopt(struct shim_socket *sock, int level, int option, void *value,
@@ -154,11 +157,11 @@ static int set_shadow(struct shim_socket *sock, const struct shadow *shadow, con
 
     struct engine_socket *engine = shim_socket_engine(sock);
 
-    if (engine != NULL) {
+    if (engine != NULL)
         engine_socket_enter(engine);
-        shim_deliver_choose_frame(sock);
+    shim_deliver_choose_frame(sock);
+    if (engine != NULL)
         engine_socket_leave(engine);
-    }
     return 0;
 }
 
@@ -200,7 +203,7 @@ static int set_receive_buffer(struct shim_socket *sock, int option, const void *
 static int set_socket_level(struct shim_socket *sock, int fd, int option, const void *value,
                             socklen_t value_bytes)
 {
-    bool is_started = atomic_load(&sock->engine) != NULL;
+    bool is_started = atomic_load(&sock->shared->endpoint) != NULL;
 
     switch (option) {
     case SO_RCVTIMEO: /* the waiting is done on the pair; the wire remembers for getsockopt */

@@ -136,17 +136,56 @@ static long send_message(int fd, const struct iovec *parts, size_t part_count)
     return RAW_CALL(SYS_sendmsg, fd, raw_pointer(&message), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-int shim_pair_write(int fd, const struct shim_pair_header *header, const void *data, size_t bytes)
+static size_t make_parts(struct iovec parts[2], const struct shim_pair_header *header,
+                         const void *data, size_t bytes)
 {
-    struct iovec parts[2];
     size_t part_count = 0;
 
     if (header != NULL)
         parts[part_count++] = (struct iovec){(void *)(uintptr_t)header, sizeof *header};
     parts[part_count++] = (struct iovec){(void *)(uintptr_t)data, bytes};
-    long result = send_message(fd, parts, part_count);
+    return part_count;
+}
+
+int shim_pair_write(int fd, const struct shim_pair_header *header, const void *data, size_t bytes)
+{
+    struct iovec parts[2];
+    long result = send_message(fd, parts, make_parts(parts, header, data, bytes));
 
     return result < 0 ? (int)result : 0;
+}
+
+_Static_assert(sizeof(struct shim_pair_note) == sizeof(struct mmsghdr), "the kernel's layout");
+
+/* The calls for many messages write each one's length before they return. No message is as long. */
+#define NOTE_PENDING UINT32_MAX
+
+void shim_pair_note_begin(struct shim_pair_note *note)
+{
+    *note = (struct shim_pair_note){.length = NOTE_PENDING};
+}
+
+bool shim_pair_note_is_done(const struct shim_pair_note *note)
+{
+    return note->length != NOTE_PENDING;
+}
+
+int shim_pair_write_noted(int fd, const struct shim_pair_header *header, const void *data,
+                          size_t bytes, struct shim_pair_note *note)
+{
+    struct iovec parts[2];
+
+    note->message.msg_iov = parts;
+    note->message.msg_iovlen = make_parts(parts, header, data, bytes);
+    long result = RAW_CALL(SYS_sendmmsg, fd, raw_pointer(note), 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    note->message.msg_iov = NULL;
+    return result < 0 ? (int)result : 0;
+}
+
+void shim_pair_drop_noted(int fd, struct shim_pair_note *note)
+{
+    (void)RAW_CALL(SYS_recvmmsg, fd, raw_pointer(note), 1, MSG_DONTWAIT, 0);
 }
 
 void shim_pair_plug(int program_fd, uint64_t cookie)

@@ -62,6 +62,21 @@ bool shim_pair_parse(struct shim_pair_header *header, uint64_t cookie, const voi
  * 0 or a negative errno: -EAGAIN when full. */
 int shim_pair_write(int fd, const struct shim_pair_header *header, const void *data, size_t bytes);
 
+/* One message for the calls that take many (struct mmsghdr). */
+struct shim_pair_note {
+    struct msghdr message;
+    unsigned int length; /* the kernel writes it */
+};
+
+/* The same, and reading the head of what was written to the other end away. Whether it was done the
+ * kernel notes in *note, which lies in memory that outlives the process, before the call returns:
+ * whoever goes on after a kill can tell. */
+int shim_pair_write_noted(int fd, const struct shim_pair_header *header, const void *data,
+                          size_t bytes, struct shim_pair_note *note);
+void shim_pair_drop_noted(int fd, struct shim_pair_note *note);
+void shim_pair_note_begin(struct shim_pair_note *note);
+bool shim_pair_note_is_done(const struct shim_pair_note *note);
+
 /* Fills A until it takes no more. Never blocks, errno kept. */
 void shim_pair_plug(int program_fd, uint64_t cookie);
 

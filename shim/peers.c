@@ -12,7 +12,11 @@ struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *s
 
     if (peer == NULL)
         return NULL;
-    *peer = (struct shim_peer){.session = session, .is_opener = is_opener};
+    *peer = (struct shim_peer){
+        .session = session,
+        .remote = rudp_session_path(session)->remote,
+        .is_opener = is_opener,
+    };
     shim_peer_link(sock, peer);
     rudp_session_set_tag(session, (uint64_t)(uintptr_t)peer);
     return peer;
@@ -20,18 +24,50 @@ struct shim_peer *shim_peer_add(struct shim_socket *sock, struct rudp_session *s
 
 void shim_peer_link(struct shim_socket *sock, struct shim_peer *peer)
 {
-    peer->number = ++sock->shared->session_number;
+    struct shim_shared *shared = sock->shared;
+
+    peer->number = ++shared->session_number;
     peer->previous = NULL;
-    peer->next = sock->shared->peers;
-    if (sock->shared->peers != NULL)
-        sock->shared->peers->previous = peer;
-    sock->shared->peers = peer;
-    atomic_fetch_add(&sock->shared->peer_count, 1);
+    peer->next = shared->peers;
+    if (shared->peers != NULL)
+        shared->peers->previous = peer;
+    shared->peers = peer;
+    atomic_fetch_add(&shared->peer_count, 1);
+}
+
+void shim_peer_unlink_all(struct shim_socket *sock)
+{
+    struct shim_shared *shared = sock->shared;
+
+    shared->peers = NULL;
+    shared->ready_first = NULL;
+    shared->ready_last = NULL;
+    atomic_store(&shared->peer_count, 0);
+}
+
+void shim_peer_relink(struct shim_socket *sock, struct shim_peer *peer)
+{
+    peer->is_ready = false;
+    peer->is_full = false;
+    peer->is_closed = false;
+    shim_peer_link(sock, peer);
 }
 
 struct shim_peer *shim_peer_of(const struct rudp_session *session)
 {
     return (struct shim_peer *)(uintptr_t)rudp_session_tag(session);
+}
+
+void shim_passage_begin(struct shim_passage *passage, struct rudp_session *session, uint64_t count)
+{
+    shim_pair_note_begin(&passage->note);
+    passage->count = count;
+    atomic_store_explicit(&passage->session, session, memory_order_release);
+}
+
+void shim_passage_end(struct shim_passage *passage)
+{
+    atomic_store_explicit(&passage->session, NULL, memory_order_release);
 }
 
 static void unlink_ready(struct shim_socket *sock, struct shim_peer *peer)

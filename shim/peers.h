@@ -11,11 +11,13 @@ struct shim_peer {
     struct shim_peer *next;
     struct shim_peer *previous;
     struct shim_peer *ready_next;
-    uint64_t number; /* of the sessions of this socket, from 1; the list has the highest first */
-    bool is_ready;   /* in the socket's ready list */
-    bool is_full;    /* a send was refused and WRITABLE is awaited */
-    bool is_opener;  /* this side opened it */
-    bool is_closed;  /* CLOSED was seen: released when its last message is delivered */
+    uint64_t number;  /* of the sessions of this socket, from 1; the list has the highest first */
+    bool is_ready;    /* in the socket's ready list */
+    bool is_full;     /* a send was refused and WRITABLE is awaited */
+    bool is_opener;   /* this side opened it */
+    bool is_reported; /* its error was left behind */
+    struct rudp_address remote; /* when it was opened */
+    bool is_closed;             /* CLOSED was seen: released when its last message is delivered */
 };
 
 /* NULL: no memory. */
@@ -31,6 +33,15 @@ void shim_peer_link(struct shim_socket *sock, struct shim_peer *peer);
 /* Releases the session, which is closed, and frees the peer. */
 void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
                       struct shim_peer *peer);
+
+/* Forgets the lists, not the peers; and puts one into them again, as if its last owner had never
+ * acted on its events. */
+void shim_peer_unlink_all(struct shim_socket *sock);
+void shim_peer_relink(struct shim_socket *sock, struct shim_peer *peer);
+
+/* A passage (socket.h) begins with session's message number count, and is over. */
+void shim_passage_begin(struct shim_passage *passage, struct rudp_session *session, uint64_t count);
+void shim_passage_end(struct shim_passage *passage);
 
 /* Frees all peers of a socket whose sessions are gone or never to be used: of one that a forked
  * child inherited. */

@@ -168,6 +168,14 @@ static int raw___libc_start_main(int (*main_of)(int, char **, char **), int argu
 }
 
 /* Nothing to flush exists this early, in libc neither. */
+/* Nothing becomes a daemon before the constructors have run. */
+static int raw_daemon(int stays_in_directory, int keeps_streams)
+{
+    (void)stays_in_directory;
+    (void)keeps_streams;
+    return (int)real_result(-ENOSYS);
+}
+
 static void raw__exit(int status)
 {
     for (;;)

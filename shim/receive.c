@@ -104,13 +104,8 @@ static int take_error(const struct fd_table_seen *seen, const struct shim_pair_h
 
     if (!shim_hold(seen, &mask))
         return error;
-    struct engine_socket *engine = shim_socket_engine(seen->sock);
-
-    if (engine != NULL) {
-        engine_socket_enter(engine);
+    if (!seen->sock->is_client) /* which does not see what others have taken */
         error = shim_failure_take(seen->sock, &token->peer, &token_sent);
-        engine_socket_leave(engine);
-    }
     shim_unhold(seen, mask);
     return error;
 }
@@ -245,6 +240,7 @@ ssize_t shim_receive(const struct fd_table_seen *seen, struct msghdr *message, i
     struct incoming in = {.seen = seen, .parts = parts};
 
     shim_ask_if_due(seen);
+    shim_hold_heir(seen);
     if ((flags & MSG_ERRQUEUE) != 0 && seen->sock->wire_fd < 0)
         return fail(EAGAIN);
     if ((flags & MSG_ERRQUEUE) != 0)

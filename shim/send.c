@@ -202,12 +202,6 @@ static enum shim_verdict send_entered(const struct outgoing *out, int *error)
     struct shim_socket *sock = out->seen->sock;
     int fd = out->seen->fd;
     long unread_bytes = shim_pair_unread_bytes(fd);
-    int result = shim_socket_start(sock);
-
-    if (result < 0) {
-        *error = -result;
-        return SHIM_FAILED;
-    }
     struct engine_socket *engine = shim_socket_engine(sock);
 
     if (unread_bytes < 0) {
@@ -293,15 +287,6 @@ static bool find_route(struct shim_socket *sock, const struct outgoing *out,
     return shim_rules_tag(&shim_process_settings()->rules, &local, &header->peer);
 }
 
-/* Nobody would ever read what is written into the pair: better an error than silence. */
-static bool is_owner_gone(const struct shim_socket *sock)
-{
-    if (RAW_CALL(SYS_kill, atomic_load(&sock->owner_pid), 0) != -ESRCH)
-        return false;
-    shim_log(SHIM_LOG_ERROR, "the process that served this socket has ended");
-    return true;
-}
-
 static bool find_route_held(const struct outgoing *out, struct shim_pair_header *header)
 {
     struct engine_signal_mask mask;
@@ -312,6 +297,22 @@ static bool find_route_held(const struct outgoing *out, struct shim_pair_header 
 
     shim_unhold(out->seen, mask);
     return is_tagged;
+}
+
+/* The error of that peer, which is thereby reported; 0: none. */
+static int take_failure_held(const struct outgoing *out, const struct rudp_address *peer)
+{
+    struct engine_signal_mask mask;
+    bool token_sent;
+
+    if (!shim_hold(out->seen, &mask))
+        return 0;
+    int error = shim_failure_take(out->seen->sock, peer, &token_sent);
+
+    if (token_sent)
+        drop_token(out->seen->sock, out->seen->fd);
+    shim_unhold(out->seen, mask);
+    return error;
 }
 
 static ssize_t send_through_pair(const struct outgoing *out)
@@ -328,8 +329,10 @@ static ssize_t send_through_pair(const struct outgoing *out)
         return send_on_wire(out);
     if (is_too_long(out, &header.peer) || message->msg_iovlen > PART_COUNT_SMALL)
         return fail(EMSGSIZE);
-    if (is_owner_gone(out->seen->sock))
-        return fail(ECONNREFUSED);
+    int error = take_failure_held(out, &header.peer);
+
+    if (error != 0)
+        return fail(error);
     if (message->msg_iovlen > 0)
         memcpy(parts + 1, message->msg_iov, message->msg_iovlen * sizeof *parts);
     struct msghdr framed = {.msg_iov = parts, .msg_iovlen = 1 + message->msg_iovlen};
@@ -348,6 +351,25 @@ static ssize_t send_corked(const struct outgoing *out)
     struct shim_pair_header header = {.type = SHIM_PAIR_DATAGRAM};
 
     return find_route_held(out, &header) ? fail(EOPNOTSUPP) : send_on_wire(out);
+}
+
+/* Has the engine run here if it runs nowhere. 0: it does; 1: it runs in another process; or a
+ * negative errno. */
+static int start(const struct outgoing *out)
+{
+    struct shim_socket *sock = out->seen->sock;
+    struct engine_signal_mask mask;
+
+    if (!shim_socket_is_ours(sock))
+        return 1;
+    if (shim_socket_engine(sock) != NULL)
+        return 0;
+    if (!shim_hold(out->seen, &mask))
+        return -ENOTSOCK;
+    int result = shim_socket_start(sock);
+
+    shim_unhold(out->seen, mask);
+    return result;
 }
 
 static bool is_write_shut(const struct shim_socket *sock)
@@ -375,7 +397,11 @@ static ssize_t send_outgoing(struct outgoing *out)
         return fail(error);
     if ((out->flags & MSG_MORE) != 0)
         return send_corked(out);
-    return shim_socket_is_ours(out->seen->sock) ? send_as_owner(out) : send_through_pair(out);
+    int result = start(out);
+
+    if (result < 0)
+        return fail(-result);
+    return result == 0 ? send_as_owner(out) : send_through_pair(out);
 }
 
 /* Its own frame: 16 KiB of stack that few calls need. */
@@ -397,6 +423,7 @@ ssize_t shim_send(const struct fd_table_seen *seen, const struct msghdr *message
 
     shim_ask_if_due(seen);
     pthread_testcancel(); /* sending is a cancellation point, also where no native call waits */
+    shim_hold_heir(seen);
 
     if (!is_readable(message, sizeof *message) ||
         !is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))

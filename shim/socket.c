@@ -7,7 +7,10 @@
 #include "engine/raw.h"
 #include "shim/deliver.h"
 #include "shim/discovery.h"
+#include "shim/drain.h"
 #include "shim/fd_table.h"
+#include "shim/heir.h"
+#include "shim/lease.h"
 #include "shim/linger.h"
 #include "shim/lock.h"
 #include "shim/log.h"
@@ -112,6 +115,7 @@ void shim_socket_each(void (*visit)(void *context, struct shim_socket *sock), vo
 
 void shim_socket_before_fork(void)
 {
+    shim_heir_before_fork();
     fork_mask = shim_lock(&start_mutex);
     engine_before_fork();
     shim_discovery_before_fork();
@@ -124,6 +128,7 @@ void shim_socket_after_fork_parent(void)
     shim_discovery_after_fork();
     engine_after_fork_parent();
     shim_unlock(&start_mutex, fork_mask);
+    shim_heir_after_fork_parent();
 }
 
 static void forget_users(void *context, struct shim_socket *sock)
@@ -183,8 +188,9 @@ void shim_socket_after_fork_child(void)
     shim_discovery_after_fork();
     engine_after_fork_child();
     drop_engines();
-    recount_uses();
     shim_unlock(&start_mutex, fork_mask);
+    shim_heir_after_fork_child();
+    recount_uses();
 }
 
 void shim_socket_use(struct shim_socket *sock)
@@ -271,18 +277,45 @@ static bool open_shared(struct shim_socket *sock)
     if (sock->arena == NULL)
         return false;
     fd_table_set_private(engine_arena_fd(sock->arena), true);
-    sock->shared = (struct shim_shared *)engine_arena_take(sock->arena, sizeof *sock->shared);
-    if (sock->shared == NULL)
+    fd_table_set_private(engine_arena_bell(sock->arena), true);
+    struct shim_shared *shared =
+        (struct shim_shared *)engine_arena_take(sock->arena, sizeof *shared);
+
+    if (shared == NULL)
         return false;
-    memset(sock->shared, 0, sizeof *sock->shared);
+    memset(shared, 0, sizeof *shared);
+    uint64_t cookie;
+
+    engine_random_fill(NULL, &cookie, sizeof cookie);
+    atomic_store(&sock->cookie, cookie);
+    atomic_store(&shared->cookie, cookie);
+    sock->shared = shared;
     return true;
 }
 
-/* Whether no other process has to do with the socket any more. Its own A is closed. */
+/* Whether no other process has to do with the socket any more. Its own A is closed. With the answer
+ * true the lease is taken. */
 static bool is_last_holder(const struct shim_socket *sock)
 {
-    return sock->shared != NULL && shim_socket_is_ours(sock) &&
-           (sock->pair_fd < 0 || !shim_pair_is_held(sock->cookie, sock->pair_fd));
+    if (sock->shared == NULL || sock->is_client)
+        return false;
+    if (sock->pair_fd < 0) /* it was being made; a forked child's parent is making it still */
+        return engine_memory_is_own(sock->arena);
+    return !shim_pair_is_held(sock->cookie, sock->pair_fd) && shim_lease_take(sock) &&
+           atomic_load(&sock->shared->cookie) == sock->cookie;
+}
+
+/* Another process that closed its A at the same time finds the cookie gone. */
+static void free_shared(struct shim_socket *sock)
+{
+    struct rudp_endpoint *endpoint = atomic_load(&sock->shared->endpoint);
+
+    if (endpoint != NULL && !rudp_endpoint_is_torn(endpoint))
+        rudp_endpoint_destroy(endpoint);
+    shim_peer_forget_all(sock);
+    atomic_store(&sock->shared->cookie, 0);
+    shim_lease_drop(sock);
+    engine_arena_give(sock->arena, sock->shared, sizeof *sock->shared);
 }
 
 static void count_user(void *context, struct shim_socket *sock)
@@ -303,6 +336,7 @@ static void close_arena(struct engine_arena *arena)
     if (count.user_count > 0)
         return;
     fd_table_set_private(engine_arena_fd(arena), false);
+    fd_table_set_private(engine_arena_bell(arena), false);
     engine_arena_destroy(arena);
 }
 
@@ -314,15 +348,16 @@ void shim_socket_free(struct shim_socket *sock)
 
     if (engine != NULL) {
         fd_table_set_private(sock->wire_fd, false);
+        atomic_store(&sock->shared->endpoint, NULL);
         engine_socket_destroy(engine); /* closes the wire */
     } else {
         close_private(sock->wire_fd);
     }
     close_private(sock->pair_fd);
-    if (is_last) {
-        shim_peer_forget_all(sock);
-        engine_arena_give(arena, sock->shared, sizeof *sock->shared);
-    }
+    if (atomic_load(&sock->watched_pid) != 0)
+        shim_lease_stand_by(sock, false);
+    if (is_last)
+        free_shared(sock);
     if (sock->scratch != NULL)
         (void)RAW_CALL(SYS_munmap, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX);
     shim_port_forget(&sock->aside);
@@ -389,10 +424,6 @@ static int open_descriptors(struct shim_socket *sock, int domain, int type, int 
     int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
     int program_fd;
 
-    uint64_t cookie;
-
-    engine_random_fill(NULL, &cookie, sizeof cookie);
-    atomic_store(&sock->cookie, cookie);
     int result = shim_pair_create(sock->cookie, flags, &program_fd, &sock->pair_fd);
 
     if (result < 0)
@@ -445,7 +476,6 @@ static int convert_descriptors(struct shim_socket *sock, int fd, sa_family_t fam
 
     if (status < 0 || flags < 0)
         return -EBADF;
-    engine_random_fill(NULL, &sock->cookie, sizeof sock->cookie);
     int result = shim_pair_create(sock->cookie,
                                   SOCK_CLOEXEC | ((status & O_NONBLOCK) != 0 ? SOCK_NONBLOCK : 0),
                                   &program_fd, &sock->pair_fd);
@@ -515,48 +545,92 @@ static int show_receive_buffer(struct shim_socket *sock)
     return result < 0 ? 0 : value;
 }
 
-static int start_locked(struct shim_socket *sock)
+/* The lease is this process's. */
+static int begin_serving(struct shim_socket *sock)
 {
+    struct rudp_endpoint *endpoint = atomic_load(&sock->shared->endpoint);
+
+    if (endpoint != NULL && rudp_endpoint_is_torn(endpoint)) {
+        shim_heir_give_up(sock);
+        endpoint = NULL;
+    }
     const struct engine_socket_options options = {
         .config = shim_deliver_config(),
         .handler = &shim_deliver_handler,
         .context = sock,
         .arena = sock->arena,
+        .endpoint = endpoint,
+        .enters = true,
     };
     struct engine_socket *engine;
-
-    if (sock->scratch == NULL)
-        sock->scratch = (uint8_t *)map_pages(SHIM_PAIR_BYTES_MAX);
-    if (sock->scratch == NULL)
-        return -ENOMEM;
-    atomic_store(&sock->shared->receive_buffer_shown,
-                 show_receive_buffer(sock)); /* before it is enlarged */
-    shim_socket_refresh_local(sock);
-    sock->number = ++start_count;
     int result = engine_socket_create(&engine, sock->wire_fd, &options);
 
     if (result < 0)
         return result;
     shim_process_protect_engine();
+    atomic_store(&sock->shared->endpoint, engine_socket_endpoint(engine));
     atomic_store_explicit(&sock->owner_pid, shim_process_pid(), memory_order_release);
     atomic_store_explicit(&sock->engine, engine, memory_order_release);
-    engine_socket_enter(engine);
-    shim_deliver_watch(sock);
+    shim_deliver_begin(sock);
+    if (endpoint != NULL)
+        shim_heir_restore(sock);
+    shim_drain(sock);
     engine_socket_leave(engine);
     return 0;
 }
 
-int shim_socket_start(struct shim_socket *sock)
+static int serve_locked(struct shim_socket *sock)
 {
+    if (!shim_lease_take(sock)) {
+        atomic_store(&sock->owner_pid, -1);
+        return 1;
+    }
+    if (sock->scratch == NULL)
+        sock->scratch = (uint8_t *)map_pages(SHIM_PAIR_BYTES_MAX);
+    int shown = 0;
+    int result = sock->scratch == NULL ? -ENOMEM : 0;
+
+    if (atomic_compare_exchange_strong(&sock->shared->receive_buffer_shown, &shown,
+                                       show_receive_buffer(sock))) { /* before it is enlarged */
+        shim_socket_refresh_local(sock);
+    }
+    sock->number = ++start_count;
+    if (result == 0)
+        result = begin_serving(sock);
+    if (result < 0) {
+        shim_lease_drop(sock);
+        return result;
+    }
+    atomic_store(&sock->is_unwatched, false);
+    if (atomic_exchange(&sock->watched_pid, 0) != 0)
+        shim_lease_stand_by(sock, false);
+    return 0;
+}
+
+int shim_socket_serve(struct shim_socket *sock)
+{
+    if (sock->is_client || shim_process_is_guest())
+        return 1;
     if (atomic_load_explicit(&sock->engine, memory_order_acquire) != NULL)
         return 0;
     struct engine_signal_mask mask = shim_lock(&start_mutex);
     int result = 0;
 
     if (atomic_load(&sock->engine) == NULL)
-        result = start_locked(sock);
+        result = serve_locked(sock);
     shim_unlock(&start_mutex, mask);
     if (result < 0)
         shim_log(SHIM_LOG_ERROR, "the engine does not start: error %d", (int64_t)-result);
     return result;
+}
+
+int shim_socket_start(struct shim_socket *sock)
+{
+    int result = shim_socket_serve(sock);
+
+    if (result > 0 && !sock->is_client && !shim_process_is_guest()) {
+        atomic_store(&sock->is_unwatched, true);
+        shim_heir_arm(sock);
+    }
+    return result > 0 && shim_socket_engine(sock) != NULL ? 0 : result;
 }

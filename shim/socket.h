@@ -30,6 +30,7 @@
 #include "shim/pair.h"
 
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #define SHIM_FAILURE_COUNT_MAX 16u
@@ -61,6 +62,14 @@ struct shim_failure {
 
 struct shim_peer;
 
+/* A message on its way between a session and the pair: which must be told for both sides at once
+ * whether it has passed. */
+struct shim_passage {
+    _Atomic(struct rudp_session *) session; /* NULL: none is on its way */
+    uint64_t count;                         /* of the session's messages before this one */
+    struct shim_pair_note note;             /* the pair's side (pair.h) */
+};
+
 /* What belongs to the socket and not to a process. Atomics may be read and written by any holder;
  * the rest is the owner's, entered. */
 struct shim_shared {
@@ -76,7 +85,9 @@ struct shim_shared {
     atomic_bool steers_routes; /* an option chooses the device or mark: no route check of ours */
     atomic_bool is_bare;       /* hint for readers: the next datagram is likely bare */
 
-    bool is_connected;
+    atomic_bool is_stale; /* another process bound or connected the wire */
+
+    atomic_bool is_connected;
     bool port_is_shared; /* if is_connected: what comes from others is for other sockets */
     int soft_error; /* last error of the wire on a connected socket; a handshake may survive it */
     struct rudp_address peer;      /* if is_connected */
@@ -89,6 +100,8 @@ struct shim_shared {
     uint64_t failure_number;     /* the last one given */
     struct shim_failure failures[SHIM_FAILURE_COUNT_MAX];
     struct rudp_address broadcast; /* the last destination found to be a broadcast address */
+    struct shim_passage delivery;  /* from a session into the pair */
+    struct shim_passage intake;    /* from the pair into a session */
     uint64_t unaddressed_count; /* bare datagrams of an unconnected program: nowhere to send them */
     uint64_t refused_plain_count; /* plain datagrams of tagged peers, dropped */
     uint64_t overflow_count;      /* plain datagrams dropped because the pair was full */
@@ -110,6 +123,8 @@ struct shim_socket {
 
     _Atomic(struct engine_socket *) engine; /* NULL: does not run here */
     _Atomic pid_t owner_pid;                /* 0 until started */
+    atomic_bool is_unwatched;               /* heir.h: the owner's end is not waited for yet */
+    _Atomic pid_t watched_pid;              /* 0: none */
     uint8_t *scratch;                       /* entered; SHIM_PAIR_BYTES_MAX, from start on */
 
     bool is_client; /* A was handed to this process: the rest is asked for, and shared is a copy */
@@ -145,7 +160,10 @@ bool shim_socket_try_use(struct shim_socket *sock);
 /* Gives a use back. errno kept. */
 void shim_socket_release(struct shim_socket *sock);
 
-/* Starts the engine for it if that was not done. 0 or a negative errno. */
+/* Has its engine run here if it runs nowhere: starts it, or goes on where an owner ended. 0: it
+ * runs here; 1: in another process; or a negative errno. shim_socket_start then also waits for that
+ * process's end. */
+int shim_socket_serve(struct shim_socket *sock);
 int shim_socket_start(struct shim_socket *sock);
 
 /* Whether this very process runs the socket's engine, or may start it. */

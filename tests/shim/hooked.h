@@ -61,6 +61,7 @@
 #define dup3        hook_dup3
 #define fcntl       hook_fcntl
 #define syscall     hook_syscall
+#define daemon      hook_daemon
 #define exit        hook_exit
 #define _exit       hook__exit
 #define _Exit       hook__Exit

@@ -1,0 +1,321 @@
+#define _GNU_SOURCE
+#include "shim/heir.h"
+
+#include "core/list.h"
+#include "engine/descriptor.h"
+#include "engine/raw.h"
+#include "engine/system.h"
+#include "engine/thread.h"
+#include "shim/connect.h"
+#include "shim/fd_table.h"
+#include "shim/lease.h"
+#include "shim/lock.h"
+#include "shim/log.h"
+#include "shim/peers.h"
+#include "shim/process.h"
+
+#include <errno.h>
+
+#define WATCH_COUNT  32u /* owners that are waited for at once */
+#define BELL_COUNT   8u  /* arenas */
+#define ATTEMPTS_MAX 8u  /* each means that an owner ended while it was looked at */
+
+/* The end of one process. */
+struct watch {
+    struct engine_source source;
+    pid_t pid; /* 0: free entry */
+    int fd;
+};
+
+/* The bell of one arena. */
+struct bell {
+    struct engine_source source;
+    struct engine_arena *arena; /* NULL: free entry */
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* outside the start lock */
+static struct engine_signal_mask fork_mask;
+static struct watch watches[WATCH_COUNT];
+static struct bell bells[BELL_COUNT];
+
+/* --- Waiting ------------------------------------------------------------------------------------
+ */
+
+struct search {
+    pid_t pid; /* whose sockets are looked for; 0: of any owner that is no more the owner */
+    struct shim_socket *found;
+};
+
+static bool is_wanted(const struct shim_socket *sock, pid_t pid)
+{
+    pid_t watched = atomic_load(&sock->watched_pid);
+
+    if (watched == 0 || atomic_load(&sock->phase) != SHIM_OPEN)
+        return false;
+    return pid != 0 ? watched == pid : shim_lease_holder(sock) != watched;
+}
+
+static void search_one(void *context, struct shim_socket *sock)
+{
+    struct search *search = context;
+
+    if (search->found == NULL && is_wanted(sock, search->pid) && shim_socket_try_use(sock))
+        search->found = sock;
+}
+
+/* On the engine thread. Looks anew at the sockets of an owner that has ended. */
+static void rearm(pid_t pid)
+{
+    for (;;) {
+        struct search search = {.pid = pid};
+
+        shim_socket_each(search_one, &search);
+        if (search.found == NULL)
+            return;
+        atomic_store(&search.found->watched_pid, 0);
+        atomic_store(&search.found->is_unwatched, true);
+        shim_heir_arm(search.found);
+        shim_socket_release(search.found);
+    }
+}
+
+static void forget_watch(struct watch *watch)
+{
+    fd_table_set_private(watch->fd, false);
+    (void)RAW_CALL(SYS_close, watch->fd);
+    watch->pid = 0;
+}
+
+static void on_owner_end(struct engine_source *source, uint32_t events)
+{
+    struct watch *watch = RUDP_CONTAINER(source, struct watch, source);
+    struct engine_signal_mask mask = shim_lock(&mutex);
+    pid_t pid = watch->pid;
+
+    (void)events;
+    engine_thread_remove(watch->fd);
+    forget_watch(watch);
+    shim_unlock(&mutex, mask);
+    rearm(pid);
+}
+
+static void on_bell(struct engine_source *source, uint32_t events)
+{
+    (void)source;
+    (void)events;
+    rearm(0);
+}
+
+static struct watch *find_watch(pid_t pid)
+{
+    for (size_t index = 0; index < WATCH_COUNT; index++)
+        if (watches[index].pid == pid)
+            return &watches[index];
+    return NULL;
+}
+
+static bool watch_process(pid_t pid)
+{
+    struct watch *watch = find_watch(pid);
+
+    if (watch != NULL)
+        return true;
+    watch = find_watch(0);
+    if (pid < 0 || watch == NULL)
+        return false;
+    int fd = engine_descriptor_move_high((int)engine_sys_pidfd(pid));
+
+    if (fd < 0)
+        return false;
+    *watch = (struct watch){.source.on_ready = on_owner_end, .pid = pid, .fd = fd};
+    fd_table_set_private(fd, true);
+    if (engine_thread_add(&watch->source, fd, EPOLLIN) == 0)
+        return true;
+    forget_watch(watch);
+    return false;
+}
+
+static bool watch_bell(struct engine_arena *arena)
+{
+    struct bell *free_entry = NULL;
+
+    for (size_t index = 0; index < BELL_COUNT; index++) {
+        if (bells[index].arena == arena)
+            return true;
+        if (bells[index].arena == NULL)
+            free_entry = &bells[index];
+    }
+    if (free_entry == NULL)
+        return false;
+    *free_entry = (struct bell){.source.on_ready = on_bell, .arena = arena};
+    if (engine_thread_add(&free_entry->source, engine_arena_bell(arena), EPOLLIN | EPOLLET) == 0)
+        return true;
+    free_entry->arena = NULL;
+    return false;
+}
+
+/* Whether this process now waits for the end of the owner, or is the owner. */
+static bool stand_by(struct shim_socket *sock)
+{
+    if (engine_thread_start() < 0)
+        return false;
+    shim_process_protect_engine();
+    for (uint32_t attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        int result = shim_socket_serve(sock);
+
+        if (result <= 0)
+            return result == 0;
+        pid_t pid = shim_lease_holder(sock);
+
+        if (pid == 0)
+            continue;
+        if (!watch_process(pid) || !watch_bell(sock->arena))
+            return false;
+        atomic_store(&sock->watched_pid, pid);
+        shim_lease_stand_by(sock, true);
+        if (shim_lease_holder(sock) != pid) /* the number may have been another process's already */
+            continue;
+        shim_lease_ring(sock);
+        return true;
+    }
+    return false;
+}
+
+void shim_heir_arm(struct shim_socket *sock)
+{
+    if (atomic_load(&sock->shared->endpoint) == NULL || shim_process_is_guest())
+        return; /* nobody has begun to run it, or this is not the process to go on */
+    int saved_errno = errno;
+    struct engine_signal_mask mask = shim_lock(&mutex);
+
+    if (atomic_load(&sock->is_unwatched) && stand_by(sock))
+        atomic_store(&sock->is_unwatched, false);
+    shim_unlock(&mutex, mask);
+    errno = saved_errno;
+}
+
+static void search_unwatched(void *context, struct shim_socket *sock)
+{
+    struct search *search = context;
+
+    if (search->found == NULL && atomic_load(&sock->is_unwatched) && shim_socket_try_use(sock))
+        search->found = sock;
+}
+
+void shim_heir_arm_all(void)
+{
+    for (;;) {
+        struct search search = {.found = NULL};
+
+        shim_socket_each(search_unwatched, &search);
+        if (search.found == NULL)
+            return;
+        shim_heir_arm(search.found);
+        bool is_armed = !atomic_load(&search.found->is_unwatched);
+
+        shim_socket_release(search.found);
+        if (!is_armed)
+            return;
+    }
+}
+
+void shim_heir_before_fork(void)
+{
+    fork_mask = shim_lock(&mutex);
+}
+
+void shim_heir_after_fork_parent(void)
+{
+    shim_unlock(&mutex, fork_mask);
+}
+
+static void forget_owner(void *context, struct shim_socket *sock)
+{
+    (void)context;
+    atomic_store(&sock->watched_pid, 0);
+    atomic_store(&sock->is_unwatched, true);
+}
+
+void shim_heir_after_fork_child(void)
+{
+    for (size_t index = 0; index < WATCH_COUNT; index++)
+        if (watches[index].pid != 0)
+            forget_watch(&watches[index]);
+    for (size_t index = 0; index < BELL_COUNT; index++)
+        bells[index].arena = NULL;
+    shim_socket_each(forget_owner, NULL);
+    shim_unlock(&mutex, fork_mask);
+}
+
+/* --- Going on -----------------------------------------------------------------------------------
+ */
+
+/* The pair has the message if the kernel said so, the session has it until it was consumed. */
+static void settle_delivery(struct shim_socket *sock, struct rudp_endpoint *endpoint)
+{
+    struct shim_passage *delivery = &sock->shared->delivery;
+    struct rudp_session *session = atomic_load(&delivery->session);
+
+    if (session != NULL && shim_pair_note_is_done(&delivery->note) &&
+        rudp_session_received_count(session) == delivery->count)
+        rudp_session_consume(endpoint, session, engine_now_us());
+    shim_passage_end(delivery);
+}
+
+/* The session has accepted the message if it counted it; the pair has it until it was read away. */
+static void settle_intake(struct shim_socket *sock)
+{
+    struct shim_passage *intake = &sock->shared->intake;
+    struct rudp_session *session = atomic_load(&intake->session);
+
+    if (session != NULL && rudp_session_sent_count(session) != intake->count &&
+        !shim_pair_note_is_done(&intake->note))
+        shim_pair_drop_noted(sock->pair_fd, &intake->note);
+    shim_passage_end(intake);
+}
+
+static void restore_peer(void *context, struct rudp_session *session)
+{
+    struct shim_socket *sock = context;
+    struct rudp_session_stats stats;
+
+    rudp_session_stats(session, &stats);
+    /* Of the peers' sessions without one OPENED is repeated. */
+    if (shim_peer_of(session) != NULL)
+        shim_peer_relink(sock, shim_peer_of(session));
+    else if (stats.opener)
+        (void)shim_peer_add(sock, session, true);
+}
+
+void shim_heir_restore(struct shim_socket *sock)
+{
+    struct rudp_endpoint *endpoint = shim_socket_endpoint(sock);
+
+    shim_peer_unlink_all(sock);
+    rudp_endpoint_each(endpoint, restore_peer, sock);
+    settle_delivery(sock, endpoint);
+    settle_intake(sock);
+    shim_connect_refresh(sock);
+    rudp_endpoint_repeat_events(endpoint);
+}
+
+void shim_heir_give_up(struct shim_socket *sock)
+{
+    struct shim_shared *shared = sock->shared;
+    int64_t lost_count = 0;
+
+    for (const struct shim_peer *peer = shared->peers; peer != NULL; peer = peer->next) {
+        if (rudp_session_queued_bytes(peer->session) == 0 || peer->is_reported)
+            continue;
+        shim_failure_add(sock, &peer->remote, ECONNRESET, true);
+        lost_count++;
+    }
+    shim_log(SHIM_LOG_ERROR,
+             "the process that served a socket was killed in the middle of a change: its sessions "
+             "begin anew, messages to %d peers may be lost",
+             lost_count);
+    shim_peer_unlink_all(sock);
+    shim_passage_end(&shared->delivery);
+    shim_passage_end(&shared->intake);
+    atomic_store(&shared->endpoint, NULL);
+}

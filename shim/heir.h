@@ -1,0 +1,31 @@
+/* heir.h - going on with a socket whose owner has ended: waiting for that, and putting together
+ * what the owner left.
+ *
+ * A process that inherited a socket stands by from its first hooked call on it: before, a forked
+ * child that is about to run another program would pay for a thread it never needs. */
+#ifndef RUDP_SHIM_HEIR_H
+#define RUDP_SHIM_HEIR_H
+
+#include "shim/socket.h"
+
+/* Goes on with the socket if its owner has ended, else waits for that end on the engine thread.
+ * Clears is_unwatched, unless waiting is not possible: then each call tries again. errno kept. */
+void shim_heir_arm(struct shim_socket *sock);
+
+/* All sockets of this process: for a child that will not return to the program's own calls soon. */
+void shim_heir_arm_all(void);
+
+/* Entered, for the new owner of an endpoint that is whole: sessions and messages on their way are
+ * as the last owner left them. */
+void shim_heir_restore(struct shim_socket *sock);
+
+/* The last owner was killed in the middle of a change: its endpoint is forgotten. Each peer that
+ * was owed something leaves an error. */
+void shim_heir_give_up(struct shim_socket *sock);
+
+/* Around fork. */
+void shim_heir_before_fork(void);
+void shim_heir_after_fork_parent(void);
+void shim_heir_after_fork_child(void);
+
+#endif

@@ -1,0 +1,480 @@
+/* test_takeover.c - what becomes of a socket when the process that runs it ends and another one
+ * holds it. Run under the shim and linked with it. */
+#include "tests/core/suite.h"
+#include "tests/shim/udp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MESSAGE_COUNT 6000
+#define OUTSTANDING   300
+#define HOLDER_COUNT  4
+
+/* Processes that hold one socket, none of them a child of the test: its owner at first, holders
+ * that only look at it, and a reader that sends back what it receives. */
+struct family {
+    struct udp_address address;
+    pid_t owner;
+    pid_t reader;
+    pid_t holders[HOLDER_COUNT];
+};
+
+static void write_all(int fd, const void *data, size_t bytes)
+{
+    ck_assert_int_eq(write(fd, data, bytes), (ssize_t)bytes);
+}
+
+static void read_all(int fd, void *data, size_t bytes)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t step = read(fd, (char *)data + done, bytes - done);
+
+        ck_assert_int_gt(step, 0);
+        done += (size_t)step;
+    }
+}
+
+static void echo_forever(int fd)
+{
+    static char buffer[65536];
+
+    for (;;) {
+        struct udp_address from = {.bytes = sizeof from.addr};
+        ssize_t bytes =
+            recvfrom(fd, buffer, sizeof buffer, 0, (struct sockaddr *)&from.addr, &from.bytes);
+
+        if (bytes >= 0)
+            udp_send_to(fd, buffer, (size_t)bytes, &from);
+        else
+            ck_assert_int_ne(errno, EBADF);
+    }
+}
+
+static void sleep_forever(void)
+{
+    for (;;)
+        pause();
+}
+
+/* The call makes a process one that waits for the owner's end. */
+static void look_at(int fd)
+{
+    (void)udp_local(fd);
+}
+
+static pid_t fork_holder(int fd, int ready, bool reads)
+{
+    pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    look_at(fd);
+    write_all(ready, "x", 1);
+    if (reads)
+        echo_forever(fd);
+    sleep_forever();
+    return 0;
+}
+
+static void run_owner(int out)
+{
+    struct family family = {.owner = getpid()};
+    int fd = udp_bound(AF_INET, &family.address);
+    int ready[2];
+    char byte;
+
+    UDP_ASSERT_OK(pipe(ready));
+    family.reader = fork_holder(fd, ready[1], true);
+    for (int index = 0; index < HOLDER_COUNT; index++)
+        family.holders[index] = fork_holder(fd, ready[1], false);
+    for (int index = 0; index <= HOLDER_COUNT; index++)
+        read_all(ready[0], &byte, 1);
+    write_all(out, &family, sizeof family);
+    sleep_forever();
+}
+
+static struct family family_start(void)
+{
+    struct family family;
+    int ends[2];
+
+    UDP_ASSERT_OK(pipe(ends));
+    if (fork() == 0)
+        run_owner(ends[1]);
+    read_all(ends[0], &family, sizeof family);
+    return family;
+}
+
+static void family_end(const struct family *family)
+{
+    (void)kill(family->owner, SIGKILL);
+    (void)kill(family->reader, SIGKILL);
+    for (int index = 0; index < HOLDER_COUNT; index++)
+        if (family->holders[index] != 0)
+            (void)kill(family->holders[index], SIGKILL);
+}
+
+static bool has_lease(pid_t pid)
+{
+    FILE *locks = fopen("/proc/locks", "r");
+    char line[256];
+    bool found = false;
+
+    ck_assert(locks != NULL);
+    while (!found && fgets(line, sizeof line, locks) != NULL) {
+        int holder = 0;
+
+        found = sscanf(line, "%*d: POSIX ADVISORY WRITE %d", &holder) == 1 && holder == pid;
+    }
+    ck_assert_int_eq(fclose(locks), 0);
+    return found;
+}
+
+/* The holder that has become the owner. */
+static pid_t *await_heir(struct family *family)
+{
+    for (;;)
+        for (int index = 0; index < HOLDER_COUNT; index++)
+            if (family->holders[index] != 0 && has_lease(family->holders[index]))
+                return &family->holders[index];
+}
+
+/* Kills the owner; a holder that is not the reader goes on. */
+static void replace_owner(struct family *family)
+{
+    UDP_ASSERT_OK(kill(family->reader, SIGSTOP));
+    UDP_ASSERT_OK(kill(family->owner, SIGKILL));
+    pid_t *heir = await_heir(family);
+
+    family->owner = *heir;
+    *heir = 0;
+    UDP_ASSERT_OK(kill(family->reader, SIGCONT));
+}
+
+/* --- Conversations ------------------------------------------------------------------------------
+ */
+
+static int log_fd = -1;
+
+/* From here on the log of all processes can be looked through. */
+static void log_begin(void)
+{
+    log_fd = memfd_create("log", MFD_CLOEXEC);
+    ck_assert_int_ge(log_fd, 0);
+    ck_assert_int_eq(dup2(log_fd, STDERR_FILENO), STDERR_FILENO);
+}
+
+/* Whether an owner was killed in the middle of a change since the last question: its sessions are
+ * lost then, and say so. What else is claimed here does not hold. */
+static bool was_torn(void)
+{
+    char text[4096];
+    ssize_t bytes = pread(log_fd, text, sizeof text - 1, 0);
+
+    ck_assert_int_ge(bytes, 0);
+    text[bytes] = '\0';
+    UDP_ASSERT_OK(ftruncate(log_fd, 0));
+    return strstr(text, "killed in the middle of a change") != NULL;
+}
+
+/* Numbers that come back, some of them always on their way. */
+struct exchange {
+    int fd;
+    struct udp_address to;
+    int total_count;
+    int sent_count;
+    int received_count;
+};
+
+static struct exchange exchange_begin(const struct family *family, int total_count)
+{
+    struct udp_address own;
+
+    return (struct exchange){
+        .fd = udp_bound(AF_INET, &own),
+        .to = family->address,
+        .total_count = total_count,
+    };
+}
+
+static void send_some(struct exchange *exchange)
+{
+    int limit = exchange->received_count + OUTSTANDING;
+
+    if (limit > exchange->total_count)
+        limit = exchange->total_count;
+    for (; exchange->sent_count < limit; exchange->sent_count++)
+        if (sendto(exchange->fd, &exchange->sent_count, sizeof exchange->sent_count, 0,
+                   (struct sockaddr *)&exchange->to.addr, exchange->to.bytes) < 0)
+            return;
+}
+
+/* False: an owner's sessions were torn. */
+static bool exchange_until(struct exchange *exchange, int count)
+{
+    while (exchange->received_count < count) {
+        int number = -1;
+
+        send_some(exchange);
+        bool is_ready = udp_wait(exchange->fd, POLLIN, UDP_PATIENCE_MS);
+        bool is_next = is_ready && recv(exchange->fd, &number, sizeof number, 0) == sizeof number &&
+                       number == exchange->received_count;
+
+        if (!is_next && was_torn())
+            return false;
+        ck_assert_msg(is_ready, "number %d never comes", exchange->received_count);
+        ck_assert_int_eq(number, exchange->received_count);
+        exchange->received_count++;
+    }
+    return true;
+}
+
+static void check_new_peer(const struct udp_address *to)
+{
+    struct udp_address own;
+    int fd = udp_bound(AF_INET, &own);
+
+    udp_send_text(fd, "new", to);
+    udp_expect_text(fd, "new", NULL);
+    UDP_ASSERT_OK(close(fd));
+}
+
+/* --- Kills --------------------------------------------------------------------------------------
+ */
+
+static bool kill_owners(struct family *family, struct exchange *exchange)
+{
+    for (int round = 1; round <= 3; round++) {
+        if (!exchange_until(exchange, MESSAGE_COUNT * round / 5))
+            return false;
+        replace_owner(family);
+        check_new_peer(&family->address);
+    }
+    if (!exchange_until(exchange, MESSAGE_COUNT * 4 / 5))
+        return false;
+    UDP_ASSERT_OK(kill(family->owner, SIGKILL));
+    for (int index = 0; index < HOLDER_COUNT; index++)
+        if (family->holders[index] != 0)
+            UDP_ASSERT_OK(kill(family->holders[index], SIGKILL));
+    if (!exchange_until(exchange, MESSAGE_COUNT))
+        return false;
+    check_new_peer(&family->address);
+    return true;
+}
+
+/* Three owners one after the other are killed under load, and at last all but the reader: nothing
+ * is lost, nothing comes twice, the order is kept, for messages both ways. */
+START_TEST(owners_are_killed)
+{
+    bool is_whole = false;
+
+    log_begin();
+    for (int attempt = 0; attempt < 5 && !is_whole; attempt++) {
+        struct family family = family_start();
+        struct exchange exchange = exchange_begin(&family, MESSAGE_COUNT);
+
+        is_whole = kill_owners(&family, &exchange);
+        family_end(&family);
+        UDP_ASSERT_OK(close(exchange.fd));
+    }
+    ck_assert(is_whole);
+}
+END_TEST
+
+/* An owner is killed at any moment of its work: of delivering, or of taking in. */
+START_TEST(killed_at_any_moment)
+{
+    int torn_count = 0;
+
+    log_begin();
+    for (int round = 0; round < 20; round++) {
+        struct family family = family_start();
+        struct exchange exchange = exchange_begin(&family, 1500);
+
+        ck_assert(exchange_until(&exchange, 200 + 37 * round));
+        UDP_ASSERT_OK(kill(family.owner, SIGKILL));
+        torn_count += !exchange_until(&exchange, exchange.total_count);
+        family_end(&family);
+        UDP_ASSERT_OK(close(exchange.fd));
+    }
+    ck_assert_int_le(torn_count, 5);
+}
+END_TEST
+
+/* --- Other ends ---------------------------------------------------------------------------------
+ */
+
+static void greet(int fd, const struct udp_address *to, const char *text)
+{
+    udp_send_text(fd, text, to);
+    udp_expect_text(fd, text, NULL);
+}
+
+static void await_end(pid_t pid)
+{
+    int status;
+
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void write_last(int out, const void *data, size_t bytes)
+{
+    write_all(out, data, bytes);
+    UDP_ASSERT_OK(close(out));
+}
+
+static void run_daemon(int out)
+{
+    struct udp_address address;
+    struct udp_address peer;
+    int fd = udp_bound(AF_INET, &address);
+
+    write_all(out, &address, sizeof address);
+    udp_expect_text(fd, "before", &peer);
+    udp_send_text(fd, "before", &peer);
+    UDP_ASSERT_OK(daemon(1, 1));
+    pid_t own = getpid();
+
+    write_last(out, &own, sizeof own);
+    (void)udp_wait(fd, POLLIN, -1); /* as an event loop does: nothing but poll is called */
+    echo_forever(fd);
+}
+
+/* A server that becomes a daemon after it has bound goes on with the peers it has, and with new
+ * ones. */
+START_TEST(becomes_a_daemon)
+{
+    struct udp_address address;
+    struct udp_address own;
+    int ends[2];
+    pid_t server;
+
+    UDP_ASSERT_OK(pipe(ends));
+    pid_t starter = fork();
+
+    if (starter == 0)
+        run_daemon(ends[1]);
+    read_all(ends[0], &address, sizeof address);
+    int fd = udp_bound(AF_INET, &own);
+
+    greet(fd, &address, "before");
+    read_all(ends[0], &server, sizeof server);
+    await_end(starter);
+    greet(fd, &address, "after");
+    check_new_peer(&address);
+    UDP_ASSERT_OK(kill(server, SIGKILL));
+}
+END_TEST
+
+/* go: closed when it is to end. */
+static void run_leaver(int out, int go)
+{
+    struct udp_address address;
+    int fd = udp_bound(AF_INET, &address);
+    int ready[2];
+    char byte;
+
+    UDP_ASSERT_OK(pipe(ready));
+    pid_t reader = fork_holder(fd, ready[1], true);
+
+    read_all(ready[0], &byte, 1);
+    write_all(out, &address, sizeof address);
+    write_last(out, &reader, sizeof reader);
+    ck_assert_int_eq(read(go, &byte, 1), 0);
+    exit(0);
+}
+
+/* An owner that ends in order leaves its sessions to a child as well: no peer sees an end. */
+START_TEST(owner_exits)
+{
+    struct family family = {.owner = 0};
+    int ends[2];
+    int go[2];
+
+    log_begin();
+    UDP_ASSERT_OK(pipe(ends));
+    UDP_ASSERT_OK(pipe(go));
+    family.owner = fork();
+    if (family.owner == 0) {
+        UDP_ASSERT_OK(close(go[1]));
+        run_leaver(ends[1], go[0]);
+    }
+    read_all(ends[0], &family.address, sizeof family.address);
+    read_all(ends[0], &family.reader, sizeof family.reader);
+    struct exchange exchange = exchange_begin(&family, 2000);
+
+    ck_assert(exchange_until(&exchange, 500));
+    UDP_ASSERT_OK(close(go[1]));
+    ck_assert(exchange_until(&exchange, 1000));
+    await_end(family.owner);
+    ck_assert(exchange_until(&exchange, 2000));
+    check_new_peer(&family.address);
+    UDP_ASSERT_OK(kill(family.reader, SIGKILL));
+}
+END_TEST
+
+/* Both sides of a fork use a socket that was made before it, and for the first time after it. */
+static void run_twins(int out)
+{
+    struct udp_address any = udp_loopback(AF_INET, 0);
+    struct udp_address address;
+    int fd = udp_unbound(AF_INET);
+    int ends[2];
+    char byte;
+
+    UDP_ASSERT_OK(pipe(ends));
+    pid_t child = fork();
+
+    if (child == 0) {
+        UDP_ASSERT_OK(bind(fd, (struct sockaddr *)&any.addr, any.bytes));
+        write_all(ends[1], "x", 1);
+        echo_forever(fd);
+    }
+    read_all(ends[0], &byte, 1);
+    address = udp_local(fd);
+    struct udp_address peer;
+    int peer_fd = udp_bound(AF_INET, &peer);
+
+    udp_send_text(fd, "from the twin", &peer);
+    udp_expect_text(peer_fd, "from the twin", NULL);
+    write_all(out, &address, sizeof address);
+    write_last(out, &child, sizeof child);
+    sleep_forever();
+}
+
+START_TEST(first_used_by_both)
+{
+    struct udp_address address;
+    struct udp_address own;
+    int ends[2];
+    pid_t child;
+
+    UDP_ASSERT_OK(pipe(ends));
+    pid_t parent = fork();
+
+    if (parent == 0)
+        run_twins(ends[1]);
+    read_all(ends[0], &address, sizeof address);
+    read_all(ends[0], &child, sizeof child);
+    int fd = udp_bound(AF_INET, &own);
+
+    greet(fd, &address, "while both live");
+    UDP_ASSERT_OK(kill(parent, SIGKILL));
+    greet(fd, &address, "while one does");
+    UDP_ASSERT_OK(kill(child, SIGKILL));
+}
+END_TEST
+
+int main(void)
+{
+    return SUITE_RUN("takeover", owners_are_killed, killed_at_any_moment, becomes_a_daemon,
+                     owner_exits, first_used_by_both);
+}
