@@ -125,7 +125,7 @@ static void read_name(struct command_process *process)
 
     free(path);
     if (file == NULL || fgets(process->name, sizeof process->name, file) == NULL)
-        strcpy(process->name, "?");
+        snprintf(process->name, sizeof process->name, "?");
     process->name[strcspn(process->name, "\n")] = '\0';
     if (file != NULL)
         (void)fclose(file);
@@ -225,10 +225,12 @@ static struct names list_names(pid_t number)
         const char *at = strrchr(line, '@');
 
         line[strcspn(line, "\n")] = '\0';
-        if (at == NULL || !is_wanted(at + 1, number) || strlen(at + 1) >= NAME_BYTES_MAX)
+        size_t bytes = at == NULL ? 0 : strlen(at); /* of the name and its end */
+
+        if (at == NULL || bytes > NAME_BYTES_MAX || !is_wanted(at + 1, number))
             continue;
         names.names = command_allocate(names.names, (names.count + 1) * sizeof *names.names);
-        strcpy(names.names[names.count++], at + 1);
+        memcpy(names.names[names.count++], at + 1, bytes);
     }
     free(line);
     (void)fclose(table);

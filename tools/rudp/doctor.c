@@ -90,6 +90,7 @@ static char *rule_text(uint32_t index)
 {
     const char *at = getenv("RUDP_TAG");
 
+    RUDP_ASSERT(at != NULL); /* or there would be no rules */
     for (; index > 0; index--)
         at += strcspn(at, ",") + 1;
     return command_format("%.*s", (int)strcspn(at, ","), at);
@@ -169,7 +170,8 @@ static void print_text(const struct command_examination *examination,
 
     if (program->path != NULL)
         printf("program  %s\n", program->path);
-    if (program->binary != NULL && strcmp(program->path, program->binary) != 0)
+    if (program->path != NULL && program->binary != NULL &&
+        strcmp(program->path, program->binary) != 0)
         printf("binary   %s\n", program->binary);
     if (examination->library != NULL)
         printf("library  %s\n", examination->library);

@@ -215,7 +215,6 @@ static void examine_sanitizer(const char *binary, const struct command_elf *elf,
 static void examine_loading(const char *binary, const struct command_elf *elf, bool wants_notes,
                             struct command_examination *result)
 {
-    static const char no_libc[] = "%s is linked without libc: it makes system calls itself";
     struct command_load load;
 
     if (!command_load_try(binary, elf, &load)) {
@@ -225,13 +224,14 @@ static void examine_loading(const char *binary, const struct command_elf *elf, b
     for (size_t index = 0; index < load.missing.count; index++)
         PROBLEM(result, MISSING_LIBRARY, "%s needs %s, which is not there", binary,
                 load.missing.names[index]);
-    if (elf->needed.count == 0 && load.loaded.count == 0 && load.complaint == NULL)
-        PROBLEM(result, NO_LIBC, no_libc, binary);
-    else if (!command_names_have(&load.loaded, result->library))
+    bool is_alone = elf->needed.count == 0 && load.loaded.count == 0 && load.complaint == NULL;
+    bool is_loaded = command_names_have(&load.loaded, result->library);
+
+    if (!is_loaded && !is_alone)
         PROBLEM(result, NOT_LOADED, "%s does not load %s%s%s", binary, result->library,
                 load.complaint == NULL ? "" : ": ", load.complaint == NULL ? "" : load.complaint);
-    else if (!examine_objects(binary, elf, &load, wants_notes, result))
-        PROBLEM(result, NO_LIBC, no_libc, binary);
+    else if (is_alone || !examine_objects(binary, elf, &load, wants_notes, result))
+        PROBLEM(result, NO_LIBC, "%s is linked without libc: it makes system calls itself", binary);
     command_load_free(&load);
 }
 

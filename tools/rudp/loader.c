@@ -39,7 +39,7 @@ static void take_line(struct command_load *load, char *line)
     char *arrow = strstr(line, " => ");
     const char *path = arrow == NULL ? line : arrow + sizeof " => " - 1;
 
-    if (strncmp(path, "not found", sizeof "not found" - 1) == 0) {
+    if (arrow != NULL && strncmp(path, "not found", sizeof "not found" - 1) == 0) {
         *arrow = '\0';
         command_names_add(&load->missing, line);
         return;

@@ -42,8 +42,11 @@ static char *option_name(const char *variable)
 {
     char *name = command_format("%s", variable + strlen("RUDP_"));
 
-    for (char *at = name; *at != '\0'; at++)
-        *at = *at == '_' ? '-' : (char)tolower((unsigned char)*at);
+    for (char *at = name; *at != '\0'; at++) {
+        *at = (char)tolower((unsigned char)*at);
+        if (*at == '_')
+            *at = '-';
+    }
     return name;
 }
 

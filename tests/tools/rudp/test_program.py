@@ -82,6 +82,11 @@ class Run(WithDirectory):
         self.assertEqual(rudp("run", "--", built("target"), "copy", data="through").stdout,
                          "through")
 
+    def test_started_with_children_ignored(self):
+        run = rudp("run", built("target"), "exit", "7",
+                   preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertEqual(run.returncode, 7)
+
     def test_same_pid(self):
         with subprocess.Popen([options.command, "run", built("target")], env=environment(),
                               stdout=subprocess.PIPE, text=True) as process:
@@ -219,6 +224,9 @@ class Doctor(WithDirectory):
         for program, code in (("static", "static"), ("static_pie", "static-pie"), ("go", "go"),
                               ("no_libc", "no-libc"), ("sanitized", "sanitizer")):
             self.assertEqual(self.problems(built(program)), [code], program)
+
+    def test_real_go_program(self):
+        self.assertEqual(self.problems("gosu"), ["go"])
 
     def test_sanitizer_runtime_first(self):
         needed = subprocess.run(["ldd", built("sanitized")], capture_output=True, text=True,
