@@ -278,6 +278,12 @@ bool rudp_discovery_refused(struct rudp_discovery *discovery, const struct rudp_
     return is_changed;
 }
 
+void rudp_discovery_drop_questions(struct rudp_discovery *discovery)
+{
+    memset(discovery->questions, 0, sizeof discovery->questions);
+    discovery->question_count = 0;
+}
+
 uint64_t rudp_discovery_deadline_us(const struct rudp_discovery *discovery)
 {
     uint64_t deadline_us = RUDP_NEVER;

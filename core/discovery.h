@@ -110,6 +110,9 @@ bool rudp_discovery_receive(struct rudp_discovery *discovery, const struct rudp_
 bool rudp_discovery_refused(struct rudp_discovery *discovery, const struct rudp_address *to,
                             const void *data, size_t bytes, uint64_t now_us);
 
+/* Forgets all questions, but not what is known: those who waited have to ask anew. */
+void rudp_discovery_drop_questions(struct rudp_discovery *discovery);
+
 /* When to call rudp_discovery_advance and rudp_discovery_next_query; RUDP_NEVER. */
 uint64_t rudp_discovery_deadline_us(const struct rudp_discovery *discovery);
 

@@ -117,6 +117,11 @@ void engine_socket_leave(struct engine_socket *sock);
 struct rudp_endpoint *engine_socket_endpoint(struct engine_socket *sock);
 int engine_socket_wire_fd(const struct engine_socket *sock);
 
+/* Sends an ordinary datagram on the wire, from path->local if that is given and the wire is not
+ * bound to an address. Entered. 0 or a negative errno: -EAGAIN when the wire is full. */
+int engine_socket_send_datagram(struct engine_socket *sock, const struct rudp_path *path,
+                                const void *data, size_t bytes);
+
 /* Tells the engine that the wire was bound or connected, so that it knows whether packets need a
  * source address (wildcard sockets answer from the address they were spoken to). While entered. */
 void engine_socket_wire_changed(struct engine_socket *sock);

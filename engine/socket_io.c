@@ -3,6 +3,8 @@
 #include "core/list.h"
 #include "engine/share.h"
 
+#include <errno.h>
+
 /* Bounds on one turn, so that one busy socket neither starves the others nor holds its monitor for
  * long. What is left goes on at the next event. */
 #define RECEIVE_CALLS_MAX  4u
@@ -61,6 +63,30 @@ static bool send_batch(struct engine_socket *sock, struct wire_batch *batch)
                          report.error);
     } while (result == WIRE_ERROR);
     return result == WIRE_SENT;
+}
+
+int engine_socket_send_datagram(struct engine_socket *sock, const struct rudp_path *path,
+                                const void *data, size_t bytes)
+{
+    struct wire_batch *batch = wire_batch_acquire();
+    struct wire_send_report report;
+    size_t room_bytes;
+
+    if (batch == NULL)
+        return -ENOBUFS;
+    uint8_t *room = wire_batch_room(batch, &room_bytes);
+
+    RUDP_ASSERT(room != NULL);
+    RUDP_ASSERT(bytes <= room_bytes);
+    if (bytes > 0)
+        memcpy(room, data, bytes);
+    wire_batch_add(batch, &sock->wire, path, bytes);
+    enum wire_result result = wire_batch_send(batch, &sock->wire, &report);
+
+    wire_batch_release(batch);
+    if (result == WIRE_FULL)
+        return -EAGAIN;
+    return result == WIRE_ERROR ? -report.error : 0;
 }
 
 static void fill_batch(struct engine_socket *sock, struct wire_batch *batch)

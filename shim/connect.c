@@ -6,7 +6,9 @@
 #include "shim/linger.h"
 #include "shim/peers.h"
 #include "shim/port.h"
+#include "shim/readable.h"
 #include "shim/real.h"
+#include "shim/responder.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -38,6 +40,11 @@ static void tell_owner(struct shim_socket *sock, int fd)
 
 int shim_bind(struct shim_socket *sock, int fd, const struct sockaddr *addr, socklen_t addr_bytes)
 {
+    struct rudp_address wanted;
+
+    if (shim_socket_is_ours(sock) && shim_is_readable(addr, addr_bytes) &&
+        engine_address_from_sockaddr(&wanted, addr, addr_bytes))
+        shim_responder_announce(sock, &wanted);
     int result = bind_wire(sock, addr, addr_bytes);
 
     if (result < 0)

@@ -4,6 +4,7 @@
 #include "shim/control.h"
 #include "shim/discovery.h"
 #include "shim/drain.h"
+#include "shim/pending.h"
 #include "shim/linger.h"
 #include "shim/log.h"
 #include "shim/peers.h"
@@ -226,6 +227,8 @@ static void on_closed(struct shim_socket *sock, const struct rudp_event *event)
         return;
     }
     peer->is_closed = true;
+    if (event->reason == RUDP_CLOSE_REASON_CONNECT_TIMEOUT)
+        shim_discovery_doubt(&remote);
     if (error != 0 && !peer->is_reported) {
         peer->is_reported = true;
         bool is_the_peer =
@@ -251,6 +254,8 @@ static void on_opened(struct shim_socket *sock, struct rudp_session *session)
     shim_discovery_heard_protocol(&rudp_session_path(session)->remote);
     if (shim_peer_add(sock, session, false) == NULL)
         rudp_session_abort(shim_socket_endpoint(sock), session, engine_now_us());
+    else
+        (void)shim_pending_sweep(sock); /* what was to be sent to it before anything that is now */
 }
 
 static void on_event(void *context, struct engine_socket *engine, const struct rudp_event *event)
@@ -276,6 +281,7 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
     case RUDP_EVENT_WRITABLE:
         if (peer != NULL)
             peer->is_full = false;
+        (void)shim_pending_sweep(sock);
         shim_drain_resume(sock);
         break;
     case RUDP_EVENT_PEER_RESTARTED:
@@ -299,12 +305,16 @@ static bool accepts_plain(struct shim_socket *sock, const struct rudp_path *path
         !shim_rules_tag(&settings->rules, &sock->shared->local, &path->remote) ||
         shim_socket_is_itself(sock, &path->remote))
         return true;
-    /* With a session, answers go by the session: a datagram that anybody may have forged does not
-     * end it. */
-    if (settings->accepts_plain &&
-        rudp_endpoint_find(shim_socket_endpoint(sock), &path->remote) == NULL)
-        shim_discovery_heard_plain(&path->remote);
-    return settings->accepts_plain;
+    bool has_session = rudp_endpoint_find(shim_socket_endpoint(sock), &path->remote) != NULL;
+
+    if (settings->accepts_plain) {
+        /* With a session, answers go by the session: a datagram that anybody may have forged does
+         * not end it. */
+        if (!has_session)
+            shim_discovery_heard_plain(&path->remote);
+        return true;
+    }
+    return !has_session && shim_discovery_kind(&path->remote) == RUDP_PEER_PLAIN;
 }
 
 static void on_datagram(void *context, struct engine_socket *engine,

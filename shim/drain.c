@@ -6,6 +6,7 @@
 #include "shim/connect.h"
 #include "shim/deliver.h"
 #include "shim/discovery.h"
+#include "shim/pending.h"
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
@@ -33,35 +34,32 @@ static int route_error(sa_family_t family, const struct rudp_address *remote)
     return result < 0 ? (int)-result : 0;
 }
 
-/* A session is about to be opened. True: it may; else *verdict and *error say what instead. */
-static bool may_open(struct shim_socket *sock, const struct rudp_address *remote,
-                     enum shim_verdict *verdict, int *error)
+/* Whether a datagram to remote is any of the protocol's business. */
+static bool is_tagged(struct shim_socket *sock, const struct rudp_address *remote)
 {
-    if (!shim_rules_tag(&shim_process_settings()->rules, &sock->shared->local, remote) ||
-        rudp_address_equal(&sock->shared->broadcast, remote) ||
-        shim_socket_is_itself(sock, remote)) {
-        *verdict = SHIM_PLAIN;
-        return false;
-    }
-    if (shim_discovery_consult(remote) == RUDP_PEER_PLAIN) {
-        *verdict = SHIM_PLAIN;
-        return false;
-    }
+    return shim_rules_tag(&shim_process_settings()->rules, &sock->shared->local, remote) &&
+           !rudp_address_equal(&sock->shared->broadcast, remote) &&
+           !shim_socket_is_itself(sock, remote);
+}
+
+/* A session is about to be opened. SHIM_SENT: the kernel has nothing against it; else what to do
+ * instead. */
+static enum shim_verdict check_route(struct shim_socket *sock, const struct rudp_address *remote,
+                                     int *error)
+{
     if (atomic_load(&sock->shared->steers_routes))
-        return true;
+        return SHIM_SENT;
     int refusal = route_error(sock->family, remote);
 
     if (refusal == EACCES) { /* the wire decides whether the program may broadcast */
         sock->shared->broadcast = *remote;
-        *verdict = SHIM_PLAIN;
-        return false;
+        return SHIM_PLAIN;
     }
     if (refusal == ENETUNREACH || refusal == EHOSTUNREACH || refusal == EADDRNOTAVAIL) {
-        *verdict = SHIM_FAILED;
         *error = refusal;
-        return false;
+        return SHIM_FAILED;
     }
-    return true;
+    return SHIM_SENT;
 }
 
 static struct rudp_session *open_session(struct shim_socket *sock, const struct rudp_path *path,
@@ -106,33 +104,67 @@ static enum shim_verdict send_to(struct shim_socket *sock, struct rudp_session *
     }
 }
 
+enum shim_verdict shim_drain_reliably(struct shim_socket *sock,
+                                      const struct shim_datagram *datagram, int *error)
+{
+    struct rudp_session *session =
+        rudp_endpoint_find(shim_socket_endpoint(sock), &datagram->remote);
+    const struct rudp_path path = {.remote = datagram->remote, .local = datagram->local};
+
+    if (session == NULL)
+        session = open_session(sock, &path, error);
+    return session == NULL ? SHIM_FAILED : send_to(sock, session, datagram, error);
+}
+
+enum shim_verdict shim_drain_plainly(struct shim_socket *sock, const struct shim_datagram *datagram,
+                                     int *error)
+{
+    struct engine_socket *engine = atomic_load_explicit(&sock->engine, memory_order_acquire);
+    const struct rudp_path path = {.remote = datagram->remote, .local = datagram->local};
+
+    RUDP_ASSERT(datagram->slice_count == 1);
+    int result = engine_socket_send_datagram(engine, &path, datagram->slices[0].data,
+                                             datagram->slices[0].bytes);
+
+    *error = -result;
+    if (result == -EAGAIN)
+        return SHIM_FULL;
+    return result < 0 ? SHIM_FAILED : SHIM_SENT;
+}
+
+/* There is no session with the peer. */
+static enum shim_verdict send_first(struct shim_socket *sock, const struct shim_datagram *datagram,
+                                    int *error)
+{
+    if (!is_tagged(sock, &datagram->remote))
+        return SHIM_PLAIN;
+    enum rudp_peer_kind kind = shim_discovery_consult(&datagram->remote);
+
+    if (kind == RUDP_PEER_PLAIN)
+        return SHIM_PLAIN;
+    enum shim_verdict verdict = check_route(sock, &datagram->remote, error);
+
+    if (verdict != SHIM_SENT)
+        return verdict;
+    if (kind == RUDP_PEER_ASKED)
+        return shim_pending_add(sock, datagram, error);
+    if (kind == RUDP_PEER_UNKNOWN && shim_process_settings()->falls_back) {
+        *error = ENOBUFS; /* too many are being asked */
+        return SHIM_FAILED;
+    }
+    return shim_drain_reliably(sock, datagram, error);
+}
+
 enum shim_verdict shim_drain_send(struct shim_socket *sock, const struct shim_datagram *datagram,
                                   int *error)
 {
     struct rudp_session *session =
         rudp_endpoint_find(shim_socket_endpoint(sock), &datagram->remote);
-    struct rudp_path path = {.remote = datagram->remote, .local = datagram->local};
-    enum shim_verdict verdict;
 
-    if (session == NULL) {
-        if (!may_open(sock, &datagram->remote, &verdict, error))
-            return verdict;
-        session = open_session(sock, &path, error);
-        if (session == NULL)
-            return SHIM_FAILED;
-    }
-    return send_to(sock, session, datagram, error);
-}
-
-static void send_plain(const struct shim_socket *sock, const struct rudp_address *remote,
-                       const uint8_t *data, size_t bytes)
-{
-    struct sockaddr_storage addr;
-    socklen_t addr_bytes = engine_address_to_sockaddr(remote, sock->family, &addr);
-
-    /* Like any datagram it may be lost, and whoever wrote it is not waiting for an answer. */
-    (void)RAW_CALL(SYS_sendto, sock->wire_fd, raw_pointer(data), (long)bytes,
-                   MSG_DONTWAIT | MSG_NOSIGNAL, raw_pointer(&addr), addr_bytes);
+    if (shim_pending_has(sock, &datagram->remote))
+        return shim_pending_add(sock, datagram, error);
+    return session == NULL ? send_first(sock, datagram, error)
+                           : send_to(sock, session, datagram, error);
 }
 
 static void count_unaddressed(struct shim_socket *sock)
@@ -172,7 +204,8 @@ static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
     case SHIM_SENT:
         return true;
     case SHIM_PLAIN:
-        send_plain(sock, &datagram.remote, slice.data, slice.bytes);
+        /* Like any datagram it may be lost, and whoever wrote it does not wait for an answer. */
+        (void)shim_drain_plainly(sock, &datagram, &error);
         return true;
     case SHIM_FULL:
         return false;

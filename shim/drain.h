@@ -26,6 +26,13 @@ enum shim_verdict {
 enum shim_verdict shim_drain_send(struct shim_socket *sock, const struct shim_datagram *datagram,
                                   int *error);
 
+/* The same where it is known that the peer speaks the protocol, or that it does not. SHIM_SENT,
+ * SHIM_FULL, or SHIM_FAILED. */
+enum shim_verdict shim_drain_reliably(struct shim_socket *sock,
+                                      const struct shim_datagram *datagram, int *error);
+enum shim_verdict shim_drain_plainly(struct shim_socket *sock, const struct shim_datagram *datagram,
+                                     int *error);
+
 /* Reads B empty, unless it is full of plugs or its head has to wait for room. */
 void shim_drain(struct shim_socket *sock);
 

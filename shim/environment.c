@@ -5,6 +5,10 @@
 #define VALUE_BYTES_SHOWN    128u
 #define MEMORY_BYTES_DEFAULT (UINT64_C(256) << 20)
 
+/* Above the ports that need a privilege, below those that systems hand out by themselves (32768 and
+ * up on Linux, 49152 and up elsewhere), and of no service in /etc/services. */
+#define DISCOVERY_PORT_DEFAULT 26750
+
 #define MINUTE_US   (60 * (uint64_t)RUDP_US_PER_S)
 #define HOUR_US     (60 * MINUTE_US)
 #define TIME_US_MAX (24 * HOUR_US)
@@ -166,10 +170,21 @@ static bool read_off(struct value value, bool *unused)
     return is_word(value, "off");
 }
 
-static bool read_none(struct value value, bool *unused)
+static bool read_fallback(struct value value, bool *falls_back)
 {
-    *unused = false;
-    return is_word(value, "none");
+    *falls_back = is_word(value, "plain");
+    return *falls_back || is_word(value, "none");
+}
+
+static bool read_port(struct value value, uint16_t *port)
+{
+    static const struct unit one = {"", 1};
+    uint64_t number;
+
+    if (!read_quantity(value, &one, 1, UINT16_MAX, &number) || number == 0)
+        return false;
+    *port = (uint16_t)number;
+    return true;
 }
 
 static bool read_yes_no(struct value value, bool *is_yes)
@@ -273,6 +288,7 @@ enum rudp_status shim_environment_parse(const char *const *environ_like,
     *settings = (struct shim_settings){
         .memory_bytes_max = MEMORY_BYTES_DEFAULT,
         .log_level = SHIM_LOG_ERROR,
+        .discovery_port = DISCOVERY_PORT_DEFAULT,
         .publishes_stats = true,
     };
     rudp_config_init(&settings->config);

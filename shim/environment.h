@@ -45,8 +45,10 @@
     X(ORDER, read_order, config.order, "ordered, unordered", "ordered",                            \
       "whether messages arrive in the order they were sent, or as they come")                      \
     X(REDUNDANCY, read_off, is_unused, "off", "off", "repeating unacknowledged data beforehand")   \
-    X(FALLBACK, read_none, is_unused, "none", "none",                                              \
-      "what happens with a tagged peer that does not answer")                                      \
+    X(FALLBACK, read_fallback, falls_back, "none, plain", "none",                                  \
+      "what happens with a tagged peer that does not speak the protocol: an error, or plain UDP")  \
+    X(DISCOVERY_PORT, read_port, discovery_port, "1..65535", "26750",                              \
+      "UDP port at which hosts are asked who speaks it, with RUDP_FALLBACK=plain at both ends")    \
     X(ACCEPT_PLAIN, read_yes_no, accepts_plain, "yes, no", "no",                                   \
       "whether plain datagrams from tagged peers reach the program")                               \
     X(LOG, read_log_level, log_level, "off, error, warn, info, debug", "error", "what is logged")  \
@@ -59,6 +61,8 @@ struct shim_settings {
     struct shim_rules rules;
     size_t memory_bytes_max; /* 0: no bound */
     bool accepts_plain;
+    bool falls_back;
+    uint16_t discovery_port;
     bool publishes_stats;
     bool is_unused; /* target of variables that have one value only */
     enum shim_log_level log_level;

@@ -12,6 +12,7 @@
 #include "shim/lock.h"
 #include "shim/log.h"
 #include "shim/peers.h"
+#include "shim/pending.h"
 #include "shim/process.h"
 
 #include <errno.h>
@@ -295,6 +296,7 @@ void shim_heir_restore(struct shim_socket *sock)
     rudp_endpoint_each(endpoint, restore_peer, sock);
     settle_delivery(sock, endpoint);
     settle_intake(sock);
+    shim_pending_restore(sock);
     shim_connect_refresh(sock);
     rudp_endpoint_repeat_events(endpoint);
 }
@@ -317,5 +319,6 @@ void shim_heir_give_up(struct shim_socket *sock)
     shim_peer_unlink_all(sock);
     shim_passage_end(&shared->delivery);
     shim_passage_end(&shared->intake);
+    shim_pending_restore(sock);
     atomic_store(&shared->endpoint, NULL);
 }

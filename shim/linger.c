@@ -6,6 +6,7 @@
 #include "shim/drain.h"
 #include "shim/fd_table.h"
 #include "shim/lease.h"
+#include "shim/pending.h"
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
@@ -239,6 +240,7 @@ static void flush_one(struct shim_socket *sock, uint64_t *deadline_us)
     engine_socket_enter(engine);
     shim_drain(sock);
     engine_socket_leave(engine);
+    shim_pending_await(sock, *deadline_us);
     uint64_t before_bytes = count_queued(sock, engine);
 
     while (!engine_socket_flush(engine, sub_floor_u64(*deadline_us, engine_now_us()))) {

@@ -9,6 +9,7 @@
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
+#include "shim/readable.h"
 #include "shim/real.h"
 
 #include <errno.h>
@@ -37,29 +38,10 @@ static int fail(int error)
     return -1;
 }
 
-/* Whether the kernel can read the bytes; where it cannot, a native call answers EFAULT instead of
- * our copying ending the program. Asked of the kernel, a page at a time: rt_sigprocmask reads the
- * set it is given before it refuses the impossible way of using it. */
-static bool is_readable(const void *data, size_t bytes)
-{
-    enum {
-        IMPOSSIBLE = -1,
-        SET_BYTES = 8,
-        PAGE_BYTES = 4096
-    };
-    uintptr_t at = (uintptr_t)data & ~(uintptr_t)(SET_BYTES - 1);
-    uintptr_t end = (uintptr_t)data + bytes;
-
-    for (; at < end; at = (at | (PAGE_BYTES - 1)) + 1)
-        if (RAW_CALL(SYS_rt_sigprocmask, IMPOSSIBLE, (long)at, 0, SET_BYTES) == -EFAULT)
-            return false;
-    return true;
-}
-
 static bool parts_are_readable(const struct outgoing *out)
 {
     for (size_t index = 0; index < out->message->msg_iovlen; index++)
-        if (!is_readable(out->slices[index].data, out->slices[index].bytes))
+        if (!shim_is_readable(out->slices[index].data, out->slices[index].bytes))
             return false;
     return true;
 }
@@ -103,7 +85,7 @@ static bool read_destination(struct outgoing *out)
     out->is_named = message->msg_name != NULL && message->msg_namelen > 0;
     if (!out->is_named)
         return true;
-    if (!is_readable(message->msg_name, message->msg_namelen))
+    if (!shim_is_readable(message->msg_name, message->msg_namelen))
         return false;
     if (!engine_address_from_sockaddr(&out->remote, message->msg_name, message->msg_namelen))
         return false;
@@ -425,8 +407,8 @@ ssize_t shim_send(const struct fd_table_seen *seen, const struct msghdr *message
     pthread_testcancel(); /* sending is a cancellation point, also where no native call waits */
     shim_hold_heir(seen);
 
-    if (!is_readable(message, sizeof *message) ||
-        !is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))
+    if (!shim_is_readable(message, sizeof *message) ||
+        !shim_is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))
         return fail(EFAULT);
     if (message->msg_iovlen > IOV_MAX)
         return fail(EMSGSIZE);

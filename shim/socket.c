@@ -6,11 +6,13 @@
 #include "engine/random.h"
 #include "engine/raw.h"
 #include "shim/deliver.h"
+#include "shim/asker.h"
 #include "shim/discovery.h"
 #include "shim/drain.h"
 #include "shim/fd_table.h"
 #include "shim/heir.h"
 #include "shim/lease.h"
+#include "shim/pending.h"
 #include "shim/linger.h"
 #include "shim/lock.h"
 #include "shim/log.h"
@@ -18,6 +20,7 @@
 #include "shim/port.h"
 #include "shim/process.h"
 #include "shim/real.h"
+#include "shim/responder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,6 +120,7 @@ void shim_socket_before_fork(void)
 {
     shim_heir_before_fork();
     fork_mask = shim_lock(&start_mutex);
+    shim_responder_before_fork();
     engine_before_fork();
     shim_discovery_before_fork();
     (void)shim_lock(&pool_mutex);
@@ -125,8 +129,9 @@ void shim_socket_before_fork(void)
 void shim_socket_after_fork_parent(void)
 {
     RUDP_ASSERT(pthread_mutex_unlock(&pool_mutex) == 0);
-    shim_discovery_after_fork();
+    shim_discovery_after_fork_parent();
     engine_after_fork_parent();
+    shim_responder_after_fork_parent();
     shim_unlock(&start_mutex, fork_mask);
     shim_heir_after_fork_parent();
 }
@@ -185,8 +190,10 @@ static void recount_uses(void)
 void shim_socket_after_fork_child(void)
 {
     RUDP_ASSERT(pthread_mutex_unlock(&pool_mutex) == 0);
-    shim_discovery_after_fork();
+    shim_discovery_after_fork_child();
     engine_after_fork_child();
+    shim_responder_after_fork_child();
+    shim_asker_after_fork_child();
     drop_engines();
     shim_unlock(&start_mutex, fork_mask);
     shim_heir_after_fork_child();
@@ -228,7 +235,8 @@ bool shim_socket_drop_last_use(struct shim_socket *sock)
     return atomic_fetch_sub_explicit(&sock->users, 1, memory_order_acq_rel) == 1;
 }
 
-struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count)
+static struct shim_socket *pin(bool (*is_wanted)(const struct shim_socket *sock, uint32_t phase),
+                               uint32_t phase, uint32_t *skip_count)
 {
     struct engine_signal_mask mask = shim_lock(&pool_mutex);
     struct shim_socket *found = NULL;
@@ -238,7 +246,7 @@ struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count)
         for (size_t index = 0; index < SLAB_COUNT && found == NULL; index++) {
             struct shim_socket *sock = &slab->sockets[index];
 
-            if (atomic_load(&sock->phase) == phase && seen_count++ >= *skip_count)
+            if (is_wanted(sock, phase) && seen_count++ >= *skip_count)
                 found = sock;
         }
     }
@@ -249,9 +257,34 @@ struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count)
     return found;
 }
 
+static bool is_in_phase(const struct shim_socket *sock, uint32_t phase)
+{
+    return atomic_load(&sock->phase) == phase;
+}
+
+/* With messages waiting it cannot be claimed, so it is not being taken apart. */
+static bool is_pending(const struct shim_socket *sock, uint32_t phase_before)
+{
+    uint32_t phase = atomic_load(&sock->phase);
+
+    return phase != SHIM_FREE && phase < phase_before && sock->shared != NULL &&
+           shim_socket_engine(sock) != NULL && atomic_load(&sock->shared->pending_count) > 0;
+}
+
+struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count)
+{
+    return pin(is_in_phase, phase, skip_count);
+}
+
+struct shim_socket *shim_socket_pin_pending(uint32_t *skip_count)
+{
+    return pin(is_pending, SHIM_FINISHED, skip_count);
+}
+
 bool shim_socket_claim(struct shim_socket *sock)
 {
-    if (atomic_load(&sock->phase) != SHIM_LINGER || atomic_load(&sock->shared->peer_count) > 0)
+    if (atomic_load(&sock->phase) != SHIM_LINGER || atomic_load(&sock->shared->peer_count) > 0 ||
+        atomic_load(&sock->shared->pending_count) > 0)
         return false;
     struct engine_signal_mask mask = shim_lock(&pool_mutex);
     bool is_unused = atomic_load(&sock->users) == 0; /* pins are taken under this lock */
@@ -313,6 +346,7 @@ static void free_shared(struct shim_socket *sock)
     if (endpoint != NULL && !rudp_endpoint_is_torn(endpoint))
         rudp_endpoint_destroy(endpoint);
     shim_peer_forget_all(sock);
+    shim_pending_forget_all(sock);
     atomic_store(&sock->shared->cookie, 0);
     shim_lease_drop(sock);
     engine_arena_give(sock->arena, sock->shared, sizeof *sock->shared);
@@ -576,6 +610,9 @@ static int begin_serving(struct shim_socket *sock)
         shim_heir_restore(sock);
     shim_drain(sock);
     engine_socket_leave(engine);
+    if (shim_process_settings()->falls_back)
+        shim_asker_sweep(); /* the responder may have to try again; a holder before this one ended
+                             */
     return 0;
 }
 
@@ -595,6 +632,7 @@ static int serve_locked(struct shim_socket *sock)
         shim_socket_refresh_local(sock);
     }
     sock->number = ++start_count;
+    shim_responder_announce(sock, &sock->shared->local);
     if (result == 0)
         result = begin_serving(sock);
     if (result < 0) {

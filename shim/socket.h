@@ -61,6 +61,7 @@ struct shim_failure {
 };
 
 struct shim_peer;
+struct shim_pending;
 
 /* A message on its way between a session and the pair: which must be told for both sides at once
  * whether it has passed. */
@@ -95,9 +96,11 @@ struct shim_shared {
     struct shim_peer *peers;       /* all sessions */
     struct shim_peer *ready_first; /* sessions with a message for the program, oldest first */
     struct shim_peer *ready_last;
-    uint64_t session_number;     /* the last one given */
-    _Atomic uint32_t peer_count; /* of peers; read by linger.c without entering */
-    uint64_t failure_number;     /* the last one given */
+    uint64_t session_number;        /* the last one given */
+    _Atomic uint32_t peer_count;    /* of peers; read by linger.c without entering */
+    struct shim_pending *pending;   /* messages to peers of whom little is known */
+    _Atomic uint32_t pending_count; /* of peers; read without entering */
+    uint64_t failure_number;        /* the last one given */
     struct shim_failure failures[SHIM_FAILURE_COUNT_MAX];
     struct rudp_address broadcast; /* the last destination found to be a broadcast address */
     struct shim_passage delivery;  /* from a session into the pair */
@@ -195,6 +198,9 @@ void shim_socket_each(void (*visit)(void *context, struct shim_socket *sock), vo
 /* A use of the next socket in the given phase (ORPHAN or LINGER: they have none, and are not
  * revived otherwise), or NULL when there are no more. *skip_count, 0 at first, counts through. */
 struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count);
+
+/* The same for sockets served here whose messages wait (pending.h). */
+struct shim_socket *shim_socket_pin_pending(uint32_t *skip_count);
 
 /* Takes back the last use, entered (unless not started): false when another one appeared meanwhile.
  * With the answer true nobody but pins can use it. */

@@ -337,6 +337,27 @@ START_TEST(questions_are_bounded)
 }
 END_TEST
 
+/* Who asked before a fork, asks again: a new query goes out. */
+START_TEST(questions_are_dropped)
+{
+    struct rudp_address known = peer_at(1, 5000);
+    struct rudp_address peer = peer_at(2, 5000);
+    struct rudp_address to;
+
+    begin();
+    settle(&known, RUDP_QUERY_YES, 0);
+    (void)rudp_discovery_consult(&discovery, &peer, 0);
+    struct rudp_query before = take_query(&to, 0);
+
+    rudp_discovery_drop_questions(&discovery);
+    ck_assert_uint_eq(rudp_discovery_deadline_us(&discovery), RUDP_NEVER);
+    ck_assert(!answer_from(&to, before, RUDP_QUERY_YES, 0));
+    ck_assert_int_eq(rudp_discovery_consult(&discovery, &peer, 0), RUDP_PEER_ASKED);
+    ck_assert_uint_ne(take_query(&to, 0).nonce, before.nonce);
+    ck_assert_int_eq(rudp_discovery_kind(&discovery, &known, 0), RUDP_PEER_SPEAKS);
+}
+END_TEST
+
 /* A number from 0 to 99, the next of a fixed sequence. */
 static uint32_t next_percent(uint64_t *state)
 {
@@ -390,5 +411,5 @@ int main(void)
     return SUITE_RUN("discovery", query_names_the_port, answers, forged_answers, silence_is_plain,
                      late_answer, refusal_is_plain, no_is_asked_again, yes_expires, no_downgrade,
                      doubt, without_questions, plain_while_asked, oldest_is_forgotten,
-                     questions_are_bounded, loss);
+                     questions_are_bounded, questions_are_dropped, loss);
 }

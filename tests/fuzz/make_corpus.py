@@ -90,7 +90,7 @@ ENVIRONMENTS = [
     "RUDP_PACKET_SIZE=65507\nRUDP_RTO_MAX=3s\nRUDP_RETRIES=15\nRUDP_KEEPALIVE=25s",
     "RUDP_PACKET_SIZE=576\nRUDP_IDLE_TIMEOUT=2m\nRUDP_LINGER=off\nRUDP_SNDBUF=4M\nRUDP_RCVBUF=128K",
     "RUDP_MEMORY_MAX=1G\nRUDP_CC=cubic\nRUDP_ORDER=unordered\nRUDP_REDUNDANCY=off",
-    "RUDP_FALLBACK=none\nRUDP_ACCEPT_PLAIN=yes\nRUDP_LOG=debug\nRUDP_LOG_FILE=/tmp/log",
+    "RUDP_FALLBACK=plain\nRUDP_DISCOVERY_PORT=26750\nRUDP_ACCEPT_PLAIN=yes\nRUDP_LOG=debug\nRUDP_LOG_FILE=/tmp/log",
     "RUDP_RTO_MIN=5s\nRUDP_RTO_MAX=1s",
     "RUDP_UNKNOWN=1",
     "RUDP_RETRIES=0",
@@ -132,6 +132,11 @@ def corpora():
         files[f"fuzz_endpoint/seed-{name}"] = bytes([*start, *to_a, *to_b, *ROUND, *TALK])
     for number, text in enumerate(ENVIRONMENTS):
         files[f"fuzz_environment/seed-{number}"] = text.encode()
+    for kind in range(5):
+        for length in (32, 31, 40):
+            query = bytes.fromhex(f"2d5c91e7{kind:02x}01000100112233445566770000000000000000000000")
+            query = (query + bytes(32))[:length]
+            files[f"fuzz_query/seed-kind-{kind}-of-{length}-bytes"] = query
     return {os.path.join(HERE, "corpus", path): content for path, content in files.items()}
 
 

@@ -29,6 +29,8 @@ START_TEST(defaults)
     ck_assert_uint_eq(settings.memory_bytes_max, 256u << 20);
     ck_assert_uint_eq(settings.rules.count, 0);
     ck_assert(!settings.accepts_plain);
+    ck_assert(!settings.falls_back);
+    ck_assert_uint_eq(settings.discovery_port, 26750);
     ck_assert(settings.publishes_stats);
     ck_assert_int_eq(settings.log_level, SHIM_LOG_ERROR);
     ck_assert_uint_eq(shim_environment_parse(NULL, &settings, error, sizeof error), RUDP_OK);
@@ -63,6 +65,9 @@ END_TEST
     X("RUDP_REDUNDANCY=off", rules.count, 0)                                                       \
     X("RUDP_FALLBACK=none", rules.count, 0)                                                        \
     X("RUDP_ACCEPT_PLAIN=yes", accepts_plain, true)                                                \
+    X("RUDP_FALLBACK=plain", falls_back, true)                                                     \
+    X("RUDP_FALLBACK=none", falls_back, false)                                                     \
+    X("RUDP_DISCOVERY_PORT=65535", discovery_port, 65535)                                          \
     X("RUDP_ACCEPT_PLAIN=no", accepts_plain, false)                                                \
     X("RUDP_STATS=off", publishes_stats, false)                                                    \
     X("RUDP_STATS=on", publishes_stats, true)                                                      \
@@ -106,7 +111,9 @@ START_TEST(bad_values)
         "RUDP_CC=bbr",
         "RUDP_ORDER=random",
         "RUDP_REDUNDANCY=auto",
-        "RUDP_FALLBACK=plain",
+        "RUDP_FALLBACK=maybe",
+        "RUDP_DISCOVERY_PORT=0",
+        "RUDP_DISCOVERY_PORT=65536",
         "RUDP_ACCEPT_PLAIN=1",
         "RUDP_LOG=loud",
         "RUDP_STATS=yes",
