@@ -36,12 +36,6 @@ int hook_daemon(int stays_in_directory, int keeps_streams)
     return result;
 }
 
-void hook_exit(int status)
-{
-    shim_process_flush();
-    real.exit(status);
-}
-
 void hook__exit(int status)
 {
     shim_process_flush();
@@ -52,12 +46,6 @@ void hook__Exit(int status)
 {
     shim_process_flush();
     real._Exit(status);
-}
-
-void hook_quick_exit(int status)
-{
-    shim_process_flush();
-    real.quick_exit(status);
 }
 
 #define POINTER(index) ((void *)(uintptr_t)a[index])

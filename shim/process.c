@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -90,6 +91,39 @@ void shim_process_flush(void)
         shim_linger_flush_all();
 }
 
+#if defined(__GLIBC__)
+
+extern int __cxa_atexit(void (*handler)(void *), void *argument, void *library);
+
+static void flush_last(void *unused)
+{
+    (void)unused;
+    shim_process_flush();
+}
+
+/* exit runs its handlers in reverse, and those of constructors even after all destructors. Bound to
+ * no library, ours waits for those that come after us. What a FILE still holds is written later. */
+static void await_exit(void)
+{
+    if (__cxa_atexit(flush_last, NULL, NULL) != 0 || at_quick_exit(shim_process_flush) != 0)
+        shim_log(SHIM_LOG_ERROR, "no memory for an exit handler: exit does not wait");
+}
+
+#else
+
+static void await_exit(void)
+{
+    (void)at_quick_exit(shim_process_flush);
+}
+
+/* musl runs destructors after the handlers. */
+__attribute__((destructor)) static void end(void)
+{
+    shim_process_flush();
+}
+
+#endif
+
 /* Without parameters: glibc passes main's to constructors, musl none. */
 __attribute__((constructor)) static void begin(void)
 {
@@ -106,11 +140,7 @@ __attribute__((constructor)) static void begin(void)
     engine_set_memory_max(settings.memory_bytes_max);
     engine_share_memory();
     shim_discovery_begin();
+    await_exit();
     atomic_store_explicit(&is_ready, true, memory_order_release);
     shim_adopt_inherited();
-}
-
-__attribute__((destructor)) static void end(void)
-{
-    shim_process_flush();
 }

@@ -183,9 +183,7 @@ static void raw__exit(int status)
 }
 
 #define raw_fcntl64                 raw_fcntl
-#define raw_exit                    raw__exit
 #define raw__Exit                   raw__exit
-#define raw_quick_exit              raw__exit
 
 struct real real = {
 #define X(name, result, parameters) .name = raw_##name,

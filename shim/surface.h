@@ -64,10 +64,8 @@
       (int (*main_of)(int, char **, char **), int argument_count, char **arguments,                \
        void (*begin)(void), void (*end)(void), void (*loader_end)(void), void *stack_end))         \
     X(daemon, int, (int stays_in_directory, int keeps_streams))                                    \
-    X(exit, void, (int status))                                                                    \
     X(_exit, void, (int status))                                                                   \
     X(_Exit, void, (int status))                                                                   \
-    X(quick_exit, void, (int status))                                                              \
     ALIAS(__connect, connect)                                                                      \
     ALIAS(__send, send)                                                                            \
     ALIAS(__write, write)                                                                          \

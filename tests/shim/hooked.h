@@ -62,9 +62,7 @@
 #define fcntl       hook_fcntl
 #define syscall     hook_syscall
 #define daemon      hook_daemon
-#define exit        hook_exit
 #define _exit       hook__exit
 #define _Exit       hook__Exit
-#define quick_exit  hook_quick_exit
 
 #endif
