@@ -336,7 +336,8 @@ void shim_adopt_received(int fd)
     errno = saved_errno;
 }
 
-void shim_adopt_passed(const struct msghdr *message)
+/* Calls visit for each descriptor that the message carries. */
+static void each_descriptor(const struct msghdr *message, void (*visit)(int fd))
 {
     const uint8_t *at = message->msg_control;
     size_t left_bytes = message->msg_controllen;
@@ -352,11 +353,36 @@ void shim_adopt_passed(const struct msghdr *message)
         for (size_t bytes = CMSG_LEN(0); has_rights && bytes + sizeof fd <= header.cmsg_len;
              bytes += sizeof fd) {
             memcpy(&fd, at + bytes, sizeof fd);
-            shim_adopt_received(fd);
+            visit(fd);
         }
         size_t step = (size_t)min_u64(CMSG_ALIGN(header.cmsg_len), left_bytes);
 
         at += step;
         left_bytes -= step;
     }
+}
+
+void shim_adopt_passed(const struct msghdr *message)
+{
+    each_descriptor(message, shim_adopt_received);
+}
+
+static void start(int fd)
+{
+    struct shim_socket *sock = fd_table_acquire(fd);
+
+    if (sock == NULL)
+        return;
+    if (shim_socket_is_ours(sock))
+        (void)shim_socket_start(sock); /* which says so when it cannot */
+    shim_socket_release(sock);
+}
+
+void shim_adopt_passing(const struct msghdr *message)
+{
+    int saved_errno = errno;
+
+    if (!shim_process_is_guest())
+        each_descriptor(message, start);
+    errno = saved_errno;
 }

@@ -20,4 +20,8 @@ void shim_adopt_received(int fd);
 /* recvmsg(2) has filled in message: the same for each descriptor that came with it. */
 void shim_adopt_passed(const struct msghdr *message);
 
+/* sendmsg(2) took message: whoever gets sockets of ours with it will have questions, also when they
+ * were not used here. */
+void shim_adopt_passing(const struct msghdr *message);
+
 #endif

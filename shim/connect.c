@@ -29,13 +29,13 @@ static int bind_wire(const struct shim_socket *sock, const struct sockaddr *addr
     }
 }
 
-/* Tells the process that runs the engine, by a knock, that the wire has changed. */
+/* Tells the process that runs the engine that the wire has changed. */
 static void tell_owner(struct shim_socket *sock, int fd)
 {
-    struct shim_pair_header knock = {.cookie = sock->cookie, .type = SHIM_PAIR_KNOCK};
+    struct shim_pair_header news = {.cookie = sock->cookie, .type = SHIM_PAIR_WIRE};
 
     atomic_store(&sock->shared->is_stale, true);
-    (void)shim_pair_write(fd, &knock, NULL, 0); /* when it is full, the owner looks anyway */
+    (void)shim_pair_write(fd, &news, NULL, 0); /* when it is full, the owner looks anyway */
 }
 
 int shim_bind(struct shim_socket *sock, int fd, const struct sockaddr *addr, socklen_t addr_bytes)

@@ -38,6 +38,7 @@ enum shim_control {
 #undef X
     SHIM_CONTROL_TIMES = SHIM_CONTROL_TIMESTAMP | SHIM_CONTROL_TIMESTAMPNS
                          | SHIM_CONTROL_TIMESTAMP_NEW | SHIM_CONTROL_TIMESTAMPNS_NEW,
+    SHIM_CONTROL_ALL = (1 << (SHIM_CONTROL_INDEX_TCLASS + 1)) - 1,
 };
 
 /* Fills message's control buffer with what is wanted for a datagram with that header; NULL: bare,

@@ -4,6 +4,7 @@
 #include "engine/raw.h"
 #include "shim/ask.h"
 #include "shim/connect.h"
+#include "shim/control.h"
 #include "shim/deliver.h"
 #include "shim/discovery.h"
 #include "shim/pending.h"
@@ -174,6 +175,26 @@ static void count_unaddressed(struct shim_socket *sock)
                                 "connected: nowhere to send it");
 }
 
+/* A message that is none of the program's. */
+static void heed(struct shim_socket *sock, const struct shim_pair_header *header)
+{
+    switch (header->type) {
+    case SHIM_PAIR_PLUG:
+    case SHIM_PAIR_KNOCK: /* it has done its work */
+        break;
+    case SHIM_PAIR_WIRE:
+        shim_connect_refresh(sock);
+        break;
+    case SHIM_PAIR_WANT:
+        atomic_store(&sock->shared->wanted_controls, header->interface_index & SHIM_CONTROL_ALL);
+        shim_deliver_choose_frame(sock);
+        break;
+    default:
+        sock->shared->strange_count++;
+        break;
+    }
+}
+
 /* Passes on what was read from B. False: its session is full, it must stay there. */
 static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
 {
@@ -191,9 +212,8 @@ static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
     };
     int error = 0;
 
-    if (header.type != SHIM_PAIR_DATAGRAM) { /* plug or knock: it has done its work */
-        sock->shared->strange_count +=
-            header.type != SHIM_PAIR_PLUG && header.type != SHIM_PAIR_KNOCK;
+    if (header.type != SHIM_PAIR_DATAGRAM) {
+        heed(sock, &header);
         return true;
     }
     if (!is_addressed && !sock->shared->is_connected) {

@@ -234,7 +234,7 @@ static void forget_owner(void *context, struct shim_socket *sock)
 {
     (void)context;
     atomic_store(&sock->watched_pid, 0);
-    atomic_store(&sock->is_unwatched, true);
+    atomic_store(&sock->is_unwatched, !sock->is_client); /* a client cannot go on */
 }
 
 void shim_heir_after_fork_child(void)

@@ -1,5 +1,6 @@
 /* hooks_send.c - every call that sends: each becomes sendmsg. */
 #define _GNU_SOURCE
+#include "shim/adopt.h"
 #include "shim/hook.h"
 #include "shim/send.h"
 
@@ -48,6 +49,26 @@ ssize_t hook_sendto(int fd, const void *data, size_t bytes, int flags, const str
     return real.sendto(fd, data, bytes, flags, addr, addr_bytes);
 }
 
+/* A message to elsewhere may take descriptors of ours along. */
+static ssize_t send_elsewhere(int fd, const struct msghdr *message, int flags)
+{
+    ssize_t result = real.sendmsg(fd, message, flags);
+
+    if (result >= 0 && message->msg_controllen > 0)
+        shim_adopt_passing(message);
+    return result;
+}
+
+static int send_many_elsewhere(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+{
+    int result = real.sendmmsg(fd, messages, count, flags);
+
+    for (int index = 0; index < result; index++)
+        if (messages[index].msg_hdr.msg_controllen > 0)
+            shim_adopt_passing(&messages[index].msg_hdr);
+    return result;
+}
+
 ssize_t hook_sendmsg(int fd, const struct msghdr *message, int flags)
 {
     struct fd_table_seen seen;
@@ -58,7 +79,7 @@ ssize_t hook_sendmsg(int fd, const struct msghdr *message, int flags)
         if (!shim_hook_is_stale(&seen, result))
             return result;
     }
-    return real.sendmsg(fd, message, flags);
+    return send_elsewhere(fd, message, flags);
 }
 
 /* One after the other; an error after the first is found again by the next call. */
@@ -68,7 +89,7 @@ int hook_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
     unsigned int done = 0;
 
     if (!fd_table_look(fd, &seen))
-        return real.sendmmsg(fd, messages, count, flags);
+        return send_many_elsewhere(fd, messages, count, flags);
     for (; done < count && done < IOV_MAX; done++) {
         ssize_t result = shim_send(&seen, &messages[done].msg_hdr, flags);
 

@@ -140,8 +140,21 @@ static int read_flag(int level, const void *value, socklen_t value_bytes, bool *
     return 0;
 }
 
-static int set_shadow(struct shim_socket *sock, const struct shadow *shadow, const void *value,
-                      socklen_t value_bytes)
+/* The owner puts into its messages what was asked for. A client's state is a copy. */
+static void tell_owner(const struct shim_socket *sock, int fd, uint32_t wanted)
+{
+    struct shim_pair_header news = {
+        .cookie = sock->cookie,
+        .type = SHIM_PAIR_WANT,
+        .interface_index = wanted,
+    };
+
+    if (sock->is_client)
+        (void)shim_pair_write(fd, &news, NULL, 0);
+}
+
+static int set_shadow(struct shim_socket *sock, int fd, const struct shadow *shadow,
+                      const void *value, socklen_t value_bytes)
 {
     bool is_on;
     int error = read_flag(shadow->level, value, value_bytes, &is_on);
@@ -154,6 +167,7 @@ static int set_shadow(struct shim_socket *sock, const struct shadow *shadow, con
     do {
         after = (before & ~shadow->excludes & ~shadow->bit) | (is_on ? shadow->bit : 0);
     } while (!atomic_compare_exchange_weak(&sock->shared->wanted_controls, &before, after));
+    tell_owner(sock, fd, after);
 
     struct engine_socket *engine = shim_socket_engine(sock);
 
@@ -233,7 +247,7 @@ int shim_setsockopt(struct shim_socket *sock, int fd, int level, int option, con
     const struct shadow *shadow = find_shadow(sock, level, option);
 
     if (shadow != NULL)
-        return set_shadow(sock, shadow, value, value_bytes);
+        return set_shadow(sock, fd, shadow, value, value_bytes);
     if (level == SOL_SOCKET)
         return set_socket_level(sock, fd, option, value, value_bytes);
     if ((level == IPPROTO_IP && option == IP_RECVERR) ||

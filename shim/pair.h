@@ -16,6 +16,8 @@ enum shim_pair_type {
     SHIM_PAIR_PLUG,  /* from the hook: fills A, so that it is not writable */
     SHIM_PAIR_KNOCK, /* from the hook: written when there is room in A again */
     SHIM_PAIR_ASK,   /* from the hook of another process: wants an answer (ask.h) */
+    SHIM_PAIR_WIRE,  /* from the hook of another process: it has bound or connected the wire */
+    SHIM_PAIR_WANT,  /* from the hook of a client: it has changed which control messages it wants */
 };
 
 /* Unused fields are 0; no padding. */
@@ -27,7 +29,7 @@ struct shim_pair_header {
     struct rudp_address peer; /* source, or destination when the program sends */
     struct rudp_address
         local; /* the address it came to, or is to be sent from; may be unspecified */
-    uint32_t interface_index; /* 0: unknown */
+    uint32_t interface_index; /* 0: unknown; WANT: enum shim_control bits */
     int16_t ttl;              /* -1: unknown */
     int16_t tos;              /* -1: unknown */
     uint64_t received_ns;     /* CLOCK_REALTIME; 0: not asked for */

@@ -13,6 +13,7 @@ CALL_COUNT = 40
 SERVICE = [sys.executable, os.path.join(harness.HERE, "echo_service.py")]
 SUPER_SERVER = [sys.executable, os.path.join(harness.HERE, "super_server.py")]
 SHARE = [sys.executable, os.path.join(harness.HERE, "share_socket.py")]
+START_OTHERS = [sys.executable, os.path.join(harness.HERE, "start_others.py")]
 LOSSY = ("--loss", "20", "--reorder", "3", "--duplicate", "3")
 
 
@@ -98,14 +99,14 @@ class SharedSocketTest(AdoptTest):
         self.assertEqual(server.read(), f"{port}\n".encode())
         self.assertEqual([seen["name"] for seen in self.reports()], [[HOST, port]])
 
-    def pass_socket(self, port, *peer):
-        """A program that bound a port gives it to another one, and closes it."""
+    def give(self, port, *peer):
+        """A program that gives its socket (port 0: not bound yet) to another one, and closes it."""
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         path = os.path.join(directory.name, "passed")
-        giver = self.start([*SHARE, "pass", str(port), path, *map(str, peer)]).wait_bound(port)
-        harness.poll_until(lambda: os.path.exists(path), "the giver listens")
-        return giver, self.start([*SHARE, "take", path, str(CALL_COUNT)])
+        giver = self.start([*SHARE, "pass", str(port), path, *map(str, peer)])
+        harness.poll_until(lambda: os.path.exists(path) or not giver.is_running(), "it listens")
+        return giver, path
 
     def assert_passed(self, port, giver, taker):
         for program in (taker, giver):
@@ -114,18 +115,46 @@ class SharedSocketTest(AdoptTest):
         self.assertEqual(seen_port, port)
         self.assertLess(number, 10)
 
+    def call_from(self, port, peer_port):
+        client = self.start([*SHARE, "call", str(port), str(CALL_COUNT), str(peer_port)])
+        self.assertEqual(client.wait(), 0, client.read_errors())
+
     def test_passed_to_another_program(self):
         port = harness.free_port()
-        giver, taker = self.pass_socket(port)
+        giver, path = self.give(port)
+        taker = self.start([*SHARE, "take", path, str(CALL_COUNT)])
         self.call(port)
         self.assert_passed(port, giver, taker)
 
-    def test_passed_to_another_program_connected(self):
+    def test_passed_connected(self):
         port, peer_port = harness.free_port(), harness.free_port()
-        giver, taker = self.pass_socket(port, peer_port)
-        client = self.start([*SHARE, "call", str(peer_port), str(CALL_COUNT), str(port)])
-        self.assertEqual(client.wait(), 0, client.read_errors())
+        giver, path = self.give(port, peer_port)
+        taker = self.start([*SHARE, "take", path, str(CALL_COUNT)])
+        self.call_from(peer_port, port)
         self.assert_passed(port, giver, taker)
+
+    def test_passed_before_it_is_bound(self):
+        port = harness.free_port()
+        giver, path = self.give(0)
+        taker = self.start([*SHARE, "bind", path, str(CALL_COUNT), str(port)]).wait_bound(port)
+        self.call(port)
+        self.assert_passed(port, giver, taker)
+
+    def test_passed_before_it_is_connected(self):
+        port, peer_port = harness.free_port(), harness.free_port()
+        giver, path = self.give(0)
+        taker = self.start([*SHARE, "bind", path, str(CALL_COUNT), str(port), str(peer_port)])
+        taker.wait_bound(port)
+        self.call_from(peer_port, port)
+        self.assert_passed(port, giver, taker)
+
+
+class OtherProgramsTest(AdoptTest):
+    def test_started_while_sessions_live(self):
+        port = harness.free_port()
+        server = self.start([*START_OTHERS, str(port), str(CALL_COUNT)]).wait_bound(port)
+        self.call(port)
+        self.assertEqual(server.wait(), 0, server.read_errors())
 
 
 class SocketActivationTest(AdoptTest):
