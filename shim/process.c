@@ -26,6 +26,7 @@ static _Atomic pid_t table_pid; /* whose memory this is; 0: no socket was made y
 static atomic_bool is_flushed;
 static int engine_fds[ENGINE_FD_COUNT_MAX];
 static size_t engine_fd_count;
+static atomic_bool is_engine_marked;
 
 bool shim_process_is_ready(void)
 {
@@ -54,6 +55,7 @@ static void unmark_engine(void)
     for (size_t index = 0; index < engine_fd_count; index++)
         fd_table_set_private(engine_fds[index], false);
     engine_fd_count = 0;
+    atomic_store(&is_engine_marked, false);
 }
 
 static void after_fork_child(void)
@@ -75,7 +77,7 @@ void shim_process_use(void)
 
 void shim_process_protect_engine(void)
 {
-    if (engine_fd_count > 0)
+    if (atomic_exchange(&is_engine_marked, true)) /* by another thread, under another lock */
         return;
     engine_fd_count = engine_descriptors(engine_fds, ENGINE_FD_COUNT_MAX);
     for (size_t index = 0; index < engine_fd_count; index++)
