@@ -127,6 +127,9 @@ static void read_name(struct command_process *process)
     if (file == NULL || fgets(process->name, sizeof process->name, file) == NULL)
         snprintf(process->name, sizeof process->name, "?");
     process->name[strcspn(process->name, "\n")] = '\0';
+    for (char *at = process->name; *at != '\0'; at++)
+        if (*at < ' ' || *at > '~') /* no escape sequences from other users, and valid JSON */
+            *at = '?';
     if (file != NULL)
         (void)fclose(file);
 }
@@ -143,13 +146,22 @@ static void add_records(struct command_process *process, const struct answer *an
     process->record_count += count;
 }
 
+/* Cursors only go down: one that does not would never come to an end. */
+static bool is_below(struct shim_stat_cursor next, struct shim_stat_cursor cursor)
+{
+    return next.socket_number < cursor.socket_number ||
+           (next.socket_number == cursor.socket_number &&
+            next.session_number < cursor.session_number);
+}
+
 static enum command_counters_status read_all(int reader, struct command_process *process)
 {
     static struct answer answer;
     struct shim_stat_cursor cursor = SHIM_STAT_CURSOR_BEGIN;
+    bool is_over = false;
     struct ucred who;
 
-    do {
+    while (!is_over) {
         enum command_counters_status status = ask(reader, cursor, &answer, &who);
 
         if (status != COMMAND_COUNTERS_OK)
@@ -158,8 +170,10 @@ static enum command_counters_status read_all(int reader, struct command_process 
             return COMMAND_COUNTERS_NONE;
         process->pid = who.pid;
         add_records(process, &answer);
+        is_over = answer.head.is_last != 0 || !is_below(answer.head.next, cursor) ||
+                  process->record_count >= COMMAND_RECORDS_MAX;
         cursor = answer.head.next;
-    } while (answer.head.is_last == 0 && answer.head.record_count > 0);
+    }
     read_name(process);
     return COMMAND_COUNTERS_OK;
 }
@@ -202,13 +216,15 @@ struct names {
 static bool is_wanted(const char *name, pid_t number)
 {
     static const char prefix[] = SHIM_STAT_NAME_PREFIX;
-    char *end;
+    char *end; /* of what is understood */
 
     if (strncmp(name, prefix, sizeof prefix - 1) != 0)
         return false;
     long found = strtol(name + sizeof prefix - 1, &end, 10);
 
-    return (*end == '\0' || *end == '.') && (number == 0 || number == found);
+    if (*end == '.')
+        end += 1 + strspn(end + 1, "0123456789abcdef");
+    return *end == '\0' && (number == 0 || number == found);
 }
 
 /* Of this process's namespace. */

@@ -30,6 +30,10 @@ struct command_processes {
     size_t count;
 };
 
+/* Of one process; the rest of a longer list is left out. What answers may be another user's program
+ * that only claims to be ours. */
+#define COMMAND_RECORDS_MAX ((size_t)256 * 1024)
+
 /* The counters of one process, added to list. */
 enum command_counters_status command_counters_of(pid_t pid, struct command_processes *list);
 

@@ -7,7 +7,6 @@
 #include "tools/rudp/symbols.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -143,7 +142,6 @@ static void note_symbols(const char *path, const struct command_elf *elf,
                          struct command_examination *result)
 {
     char *names = command_format("%s", "");
-
     const char *name;
     size_t at = 0;
 

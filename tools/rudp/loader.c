@@ -77,10 +77,21 @@ static void read_output(struct command_load *load, int output, int errors)
     (void)fclose(complaints);
 }
 
+/* Above the standard numbers, which the caller may have left closed. */
+static int open_memory(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    int high = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+    if (fd >= 0)
+        (void)close(fd);
+    return high;
+}
+
 bool command_load_try(const char *binary, const struct command_elf *elf, struct command_load *load)
 {
-    int output = memfd_create("output", MFD_CLOEXEC);
-    int errors = memfd_create("errors", MFD_CLOEXEC);
+    int output = open_memory("output");
+    int errors = open_memory("errors");
 
     *load = (struct command_load){.complaint = NULL};
     if (output < 0 || errors < 0)

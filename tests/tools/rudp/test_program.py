@@ -87,6 +87,21 @@ class Run(WithDirectory):
                    preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
         self.assertEqual(run.returncode, 7)
 
+    def test_standard_descriptors_may_be_closed(self):
+        """Each number stays closed, and the loader's answer is not lost for it."""
+        target = [built("target"), "show"]
+        for closed in ((0,), (0, 2), (2,)):
+            def close(numbers=closed):
+                for number in numbers:
+                    os.close(number)
+            plain = subprocess.run(target, stdout=subprocess.PIPE, text=True, check=True,
+                                   preexec_fn=close, env=environment(), timeout=60).stdout
+            run = subprocess.run([options.command, "run", *target], stdout=subprocess.PIPE,
+                                 text=True, check=False, preexec_fn=close, env=environment(),
+                                 timeout=60)
+            self.assertEqual(run.returncode, 0, closed)
+            self.assertEqual(lines(run.stdout, "fd"), lines(plain, "fd"), closed)
+
     def test_same_pid(self):
         with subprocess.Popen([options.command, "run", built("target")], env=environment(),
                               stdout=subprocess.PIPE, text=True) as process:

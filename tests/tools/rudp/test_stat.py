@@ -59,6 +59,22 @@ while not select.select([0], [], [], 0)[0]:
 print(count, wrong)
 """
 
+# Answers every request with one record, and says that the list goes on where it began.
+IMPOSTOR = """
+import os, socket, struct, threading
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sock.bind(b"\\0rudp.stat.%d" % os.getpid())
+def answer():
+    while True:
+        request, reader = sock.recvfrom(100)
+        magic, version, echo, first, second = struct.unpack("=IIQQQ", request)
+        sock.sendto(struct.pack("=IIIIQQQ6Q320x", magic, version, 0, 1, echo, first, second,
+                                *[0] * 6), reader)
+threading.Thread(target=answer, daemon=True).start()
+print("ready", flush=True)
+os.read(0, 1)
+"""
+
 TO_NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
@@ -282,6 +298,18 @@ class Stat(EndToEndTest):
         count, wrong = map(int, program.read().split()[1:])
         self.assertGreater(count, 1000)
         self.assertEqual(wrong, 0)
+
+    def test_impostor(self):
+        """Who has a name like ours and never comes to an end is read no longer than it makes sense."""
+        impostor = subprocess.Popen(
+            [sys.executable, "-c", IMPOSTOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(impostor.wait)
+        self.addCleanup(impostor.stdin.close)
+        self.addCleanup(impostor.stdout.close)
+        impostor.stdout.readline()
+        result = stat("--json", str(impostor.pid))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(len(process_of(result.stdout, impostor.pid)["sockets"]), 1)
 
     def test_usage(self):
         for wrong in ("x", "0", "12x", "--watch=1ms", "--watch=4000s", "--watch=", "--watch=1h"):
