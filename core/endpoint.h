@@ -68,6 +68,7 @@ enum rudp_event_type {
     RUDP_EVENT_WRITABLE,    /* there is room again after rudp_session_send said FULL */
     RUDP_EVENT_PEER_RESTARTED, /* opener only: unsent and undelivered messages are sent again */
     RUDP_EVENT_MOVED,          /* the peer has a new address: rudp_session_path */
+    RUDP_EVENT_UNCONFIRMED,    /* messages were passed on a while ago: rudp_session_confirm */
     RUDP_EVENT_CLOSED,         /* last event: reason and undelivered say how it ended */
 };
 
@@ -242,6 +243,19 @@ enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_s
 /* Takes the message that the last rudp_session_peek of this session returned: it is delivered. */
 void rudp_session_consume(struct rudp_endpoint *endpoint, struct rudp_session *session,
                           uint64_t now_us);
+
+/* The same for a message that lies in a queue of the caller's until the program reads it: it counts
+ * as delivered when rudp_session_confirm says so. When messages are delivered unordered it does at
+ * once. */
+void rudp_session_pass_on(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                          uint64_t now_us);
+
+/* The program has all that was passed on but the newest unread_bytes, rudp_message_stream_bytes of
+ * each message together. Without effect once the session closes: what is not delivered then goes
+ * back to the peer. */
+void rudp_session_confirm(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                          uint64_t unread_bytes, uint64_t now_us);
+uint64_t rudp_message_stream_bytes(size_t message_bytes);
 
 /* Ends the session gracefully: what was accepted is still delivered, as long as acknowledgements of
  * it come within the linger time;

@@ -1,5 +1,6 @@
 /* endpoint_session.c - the program's calls on sessions. */
 #include "core/endpoint_state.h"
+#include "core/wire.h"
 
 enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct rudp_path *path,
                                     struct rudp_session **session, uint64_t now_us)
@@ -84,6 +85,40 @@ void rudp_session_consume(struct rudp_endpoint *endpoint, struct rudp_session *s
 
     rudp_session_take(session, &context);
     endpoint_update(endpoint, session, &context);
+}
+
+void rudp_session_pass_on(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                          uint64_t now_us)
+{
+    ENDPOINT_CALL(endpoint);
+    struct rudp_context context = endpoint_context(endpoint, now_us);
+    uint64_t before_offset = session->recv.base_offset;
+
+    rudp_session_take(session, &context);
+    if (context.config->order == RUDP_ORDERED)
+        session->held_offset = min_u64(session->held_offset, before_offset);
+    endpoint_update(endpoint, session, &context);
+}
+
+void rudp_session_confirm(struct rudp_endpoint *endpoint, struct rudp_session *session,
+                          uint64_t unread_bytes, uint64_t now_us)
+{
+    ENDPOINT_CALL(endpoint);
+    struct rudp_context context = endpoint_context(endpoint, now_us);
+    uint64_t read_offset = sub_floor_u64(session->recv.base_offset, unread_bytes);
+
+    if (session->held_offset == RUDP_NEVER || session->closing)
+        return;
+    if (read_offset > session->held_offset)
+        session->confirm_count = 0;
+    session->held_offset =
+        unread_bytes == 0 ? RUDP_NEVER : max_u64(session->held_offset, read_offset);
+    endpoint_update(endpoint, session, &context);
+}
+
+uint64_t rudp_message_stream_bytes(size_t message_bytes)
+{
+    return rudp_wire_varint_bytes(message_bytes) + message_bytes;
 }
 
 void rudp_session_close(struct rudp_endpoint *endpoint, struct rudp_session *session,

@@ -10,6 +10,11 @@
 /* How long a delivery may wait for a packet that carries the news anyway. */
 #define DELIVERY_TOLD_AFTER_US (100u * RUDP_US_PER_MS)
 
+/* How soon a caller is asked whether its program has read what was passed on, at first, and how
+ * often that doubles. */
+#define CONFIRM_AFTER_US  (10u * RUDP_US_PER_MS)
+#define CONFIRM_SHIFT_MAX 5u
+
 static void reset_credit(struct rudp_session *session)
 {
     session->credit_told_limit = session->recv.limit_offset;
@@ -72,6 +77,8 @@ enum rudp_status rudp_session_init(struct rudp_session *session, const struct ru
     session->readable_armed = true;
     session->close_code = RUDP_CLOSE_SILENT;
     session->stalled_us = RUDP_NEVER;
+    session->held_offset = RUDP_NEVER;
+    session->confirm_us = RUDP_NEVER;
     rudp_loss_init(&session->loss);
     rudp_recv_stream_init(&session->recv, context->config->order,
                           context->config->receive_buffer_bytes);
@@ -236,8 +243,24 @@ void rudp_session_discard(struct rudp_session *session, const struct rudp_contex
         max_u64(recv->limit_offset, recv->base_offset + context->config->receive_buffer_bytes);
 }
 
+/* Nobody tells when the program reads: it is asked after, ever more slowly. */
+static void watch_reading(struct rudp_session *session, const struct rudp_context *context)
+{
+    if (session->held_offset == RUDP_NEVER || session->closing) {
+        session->confirm_us = RUDP_NEVER;
+        session->confirm_count = 0;
+        return;
+    }
+    if (session->confirm_us != RUDP_NEVER)
+        return;
+    session->confirm_us =
+        context->now_us + (CONFIRM_AFTER_US << min_u64(session->confirm_count, CONFIRM_SHIFT_MAX));
+    session->confirm_count++;
+}
+
 void rudp_session_watch_delivery(struct rudp_session *session, const struct rudp_context *context)
 {
+    watch_reading(session, context);
     uint64_t delivered_offset = rudp_session_delivered_offset(session);
 
     if (session->state != RUDP_SESSION_ESTABLISHED || delivered_offset <= session->recv_origin ||

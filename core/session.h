@@ -115,6 +115,9 @@ struct rudp_session {
 
     uint64_t credit_told_limit; /* newest limit sent */
     uint64_t discarded_offset;  /* what came from here on was thrown away; RUDP_NEVER: nothing */
+    uint64_t held_offset;       /* passed on from here, but not read yet; RUDP_NEVER: nothing */
+    uint64_t confirm_us;        /* when to ask whether it was; RUDP_NEVER */
+    uint32_t confirm_count;     /* times that was asked in vain */
     uint64_t credit_confirmed;  /* delivered offset the peer is known to know */
     bool credit_in_flight;      /* in a packet that will be acknowledged or lost */
 
@@ -188,7 +191,8 @@ void rudp_session_discard(struct rudp_session *session, const struct rudp_contex
 /* The application has everything below, of all incarnations. */
 static inline uint64_t rudp_session_delivered_offset(const struct rudp_session *session)
 {
-    return min_u64(session->recv.base_offset, session->discarded_offset);
+    return min_u64(session->recv.base_offset,
+                   min_u64(session->discarded_offset, session->held_offset));
 }
 
 /* Makes sure that the peer learns of the newest delivery even when nothing else is sent. */

@@ -89,6 +89,7 @@ uint64_t rudp_session_deadline_us(const struct rudp_session *session,
     deadline_us = min_u64(deadline_us, session->credit_us);
     deadline_us = min_u64(deadline_us, session->memory_us);
     deadline_us = min_u64(deadline_us, session->hello_us);
+    deadline_us = min_u64(deadline_us, session->confirm_us);
     if (session->received.ack_deadline_us > context->now_us) /* else it is about to leave */
         deadline_us = min_u64(deadline_us, session->received.ack_deadline_us);
     if (session->pacing_us != 0)
@@ -180,6 +181,10 @@ void rudp_session_advance(struct rudp_session *session, const struct rudp_contex
         return;
     if (now_us >= keepalive_deadline_us(session, context))
         session->ping_due = true;
+    if (now_us >= session->confirm_us) {
+        session->confirm_us = RUDP_NEVER;
+        rudp_session_raise(session, RUDP_EVENT_UNCONFIRMED);
+    }
     if (now_us >= session->hello_us) {
         session->hello_us = RUDP_NEVER;
         session->hello_due = session->state == RUDP_SESSION_HELLO_SENT;

@@ -96,6 +96,7 @@ static void on_event(void *context, struct engine_socket *sock, const struct rud
     case RUDP_EVENT_OPENED:
     case RUDP_EVENT_PEER_RESTARTED:
     case RUDP_EVENT_MOVED:
+    case RUDP_EVENT_UNCONFIRMED: /* what is read here is consumed at once */
         return;
     }
 }

@@ -112,39 +112,74 @@ static void append(struct shim_queue *queue, const struct shim_pair_header *head
     queue->used_bytes += sizeof length + length;
 }
 
+/* One datagram of a queue, with the header it has or should have. */
+struct entry {
+    struct shim_pair_header header;
+    const uint8_t *data;
+    uint32_t bytes;
+};
+
+/* Returns where the next one begins. */
+static size_t read_entry(const struct shim_socket *sock, const struct shim_queue *queue, size_t at,
+                         struct entry *entry)
+{
+    memcpy(&entry->bytes, queue->data + at, sizeof entry->bytes);
+    entry->data = queue->data + at + sizeof entry->bytes;
+    size_t next = at + sizeof entry->bytes + entry->bytes;
+
+    if (shim_pair_parse(&entry->header, sock->cookie, entry->data, entry->bytes)) {
+        entry->data += sizeof entry->header;
+        entry->bytes -= (uint32_t)sizeof entry->header;
+        return next;
+    }
+    entry->header = (struct shim_pair_header){
+        .cookie = sock->cookie,
+        .type = SHIM_PAIR_DATAGRAM,
+        .payload_bytes = entry->bytes,
+        .peer = sock->shared->peer,
+        .local = sock->shared->local,
+        .ttl = -1,
+        .tos = -1,
+    };
+    return next;
+}
+
 /* Puts the datagrams back, each with a header that says from whom it came. Those that are not
  * new_peer's (NULL: all are to come back) go to others. */
 static void sort_queue(const struct shim_socket *sock, const struct shim_queue *queue,
                        const struct rudp_address *new_peer, struct shim_queue *others)
 {
-    uint32_t length;
+    struct entry entry;
 
-    for (size_t at = 0; at < queue->used_bytes; at += sizeof length + length) {
-        memcpy(&length, queue->data + at, sizeof length);
-        const uint8_t *data = queue->data + at + sizeof length;
-        uint32_t bytes = length;
-        struct shim_pair_header header;
-
-        if (shim_pair_parse(&header, sock->cookie, data, length)) {
-            data += sizeof header;
-            bytes -= (uint32_t)sizeof header;
-        } else {
-            header = (struct shim_pair_header){
-                .cookie = sock->cookie,
-                .type = SHIM_PAIR_DATAGRAM,
-                .payload_bytes = length,
-                .peer = sock->shared->peer,
-                .local = sock->shared->local,
-                .ttl = -1,
-                .tos = -1,
-            };
-        }
-        if (new_peer != NULL && header.type == SHIM_PAIR_DATAGRAM &&
-            !rudp_address_equal(&header.peer, new_peer))
-            append(others, &header, data, bytes);
+    for (size_t at = 0; at < queue->used_bytes;) {
+        at = read_entry(sock, queue, at, &entry);
+        if (new_peer != NULL && entry.header.type == SHIM_PAIR_DATAGRAM &&
+            !rudp_address_equal(&entry.header.peer, new_peer))
+            append(others, &entry.header, entry.data, entry.bytes);
         else
-            (void)shim_pair_write(sock->pair_fd, &header, data, bytes);
+            (void)shim_pair_write(sock->pair_fd, &entry.header, entry.data, entry.bytes);
     }
+}
+
+void shim_connect_each_unread(struct shim_socket *sock, int fd,
+                              void (*visit)(void *context, const struct shim_pair_header *header,
+                                            size_t bytes),
+                              void *context)
+{
+    long unread_bytes = shim_pair_unread_bytes(sock->pair_fd);
+    struct shim_queue queue;
+    struct entry entry;
+
+    if (unread_bytes <= 0 || !map_queue(&queue, (size_t)unread_bytes))
+        return;
+    take_queue(&queue, fd);
+    for (size_t at = 0; at < queue.used_bytes;) {
+        at = read_entry(sock, &queue, at, &entry);
+        if (entry.header.type == SHIM_PAIR_DATAGRAM)
+            visit(context, &entry.header, entry.bytes);
+        (void)shim_pair_write(sock->pair_fd, &entry.header, entry.data, entry.bytes);
+    }
+    shim_port_forget(&queue);
 }
 
 /* Bare datagrams in the queue come from the old peer: they get headers that say so before it

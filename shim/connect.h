@@ -3,6 +3,7 @@
 #ifndef RUDP_SHIM_CONNECT_H
 #define RUDP_SHIM_CONNECT_H
 
+#include "shim/pair.h"
 #include "shim/socket.h"
 
 /* bind(2), connect(2) on fd, which stands for sock. Not entered. Where another process runs the
@@ -11,6 +12,12 @@
 int shim_bind(struct shim_socket *sock, int fd, const struct sockaddr *addr, socklen_t addr_bytes);
 int shim_connect(struct shim_socket *sock, int fd, const struct sockaddr *addr,
                  socklen_t addr_bytes);
+
+/* Entered. Calls visit for every datagram that waits in A, of which fd is a copy, in order. */
+void shim_connect_each_unread(struct shim_socket *sock, int fd,
+                              void (*visit)(void *context, const struct shim_pair_header *header,
+                                            size_t bytes),
+                              void *context);
 
 /* Reads anew to whom the wire is connected. Entered, or before start. */
 void shim_connect_refresh_peer(struct shim_socket *sock);

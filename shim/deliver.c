@@ -120,11 +120,26 @@ static bool deliver_one(struct shim_socket *sock, struct shim_peer *peer)
         shim_peer_push_ready(sock, peer);
         return false;
     }
-    /* Delivered means: in the pair. From here on the kernel keeps it for whoever reads A. */
-    rudp_session_consume(endpoint, peer->session, engine_now_us());
+    if (result < 0) {
+        rudp_session_consume(endpoint, peer->session, engine_now_us());
+    } else { /* from here on the kernel keeps it for whoever reads A */
+        rudp_session_pass_on(endpoint, peer->session, engine_now_us());
+        shim_peer_push_unconfirmed(sock, peer);
+    }
     shim_passage_end(&sock->shared->delivery);
     shim_peer_push_ready(sock, peer);
     return true;
+}
+
+void shim_deliver_confirm(struct shim_socket *sock)
+{
+    struct shim_peer *peer;
+
+    if (sock->shared->unconfirmed_first == NULL || sock->is_counted ||
+        shim_pair_unread_bytes(sock->pair_fd) != 0)
+        return;
+    while ((peer = shim_peer_pop_unconfirmed(sock)) != NULL)
+        rudp_session_confirm(shim_socket_endpoint(sock), peer->session, 0, engine_now_us());
 }
 
 /* Another socket on the port will get the messages: the kernel delivers only the peer's here. */
@@ -140,6 +155,7 @@ void shim_deliver(struct shim_socket *sock)
 {
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
+    shim_deliver_confirm(sock);
     sock->pair_full = !shim_port_deliver(sock);
     if (!sock->pair_full)
         shim_failure_send_tokens(sock);
@@ -288,6 +304,9 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
         shim_log(SHIM_LOG_INFO, "a peer restarted: what it had not delivered is sent again");
         break;
     case RUDP_EVENT_MOVED:
+        break;
+    case RUDP_EVENT_UNCONFIRMED:
+        shim_deliver_confirm(sock);
         break;
     case RUDP_EVENT_CLOSED:
         on_closed(sock, event);

@@ -199,6 +199,16 @@ void fd_table_count_uses(void)
     }
 }
 
+int fd_table_find(const struct shim_socket *sock)
+{
+    int fd = -1;
+
+    while ((fd = fd_table_next((unsigned int)(fd + 1), INT_MAX)) >= 0)
+        if (atomic_load(entry_find(fd)) == sock)
+            return fd;
+    return -1;
+}
+
 int fd_table_next(unsigned int first, unsigned int last)
 {
     unsigned int end = atomic_load(&fd_end);

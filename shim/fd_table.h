@@ -55,6 +55,9 @@ bool fd_table_is_private(int fd);
 /* Adds one use to each socket for each entry. Only when nothing else runs: in a forked child. */
 void fd_table_count_uses(void);
 
+/* A number that stands for sock, or -1. */
+int fd_table_find(const struct shim_socket *sock);
+
 /* The lowest number from first to last (inclusive) that has an entry, or -1. */
 int fd_table_next(unsigned int first, unsigned int last);
 

@@ -50,6 +50,9 @@ int hook_close(int fd)
         return real.close(fd);
     /* The entry first: once closed, the number may be somebody else's. */
     struct shim_socket *sock = fd_table_clear(fd);
+
+    if (sock != NULL && atomic_load(&sock->users) == 1)
+        shim_linger_count_unread(sock, fd);
     int result = real.close(fd);
 
     if (sock != NULL)

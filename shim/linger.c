@@ -2,6 +2,7 @@
 #include "shim/linger.h"
 
 #include "engine/system.h"
+#include "shim/connect.h"
 #include "shim/deliver.h"
 #include "shim/drain.h"
 #include "shim/fd_table.h"
@@ -38,6 +39,16 @@ static void set_phase(struct shim_socket *sock, enum shim_phase phase)
     atomic_fetch_add(&orphan_count, (phase == SHIM_ORPHAN) - (uint32_t)(before == SHIM_ORPHAN));
 }
 
+/* Somebody else reads on. */
+static void recount(struct shim_socket *sock)
+{
+    if (!sock->is_counted)
+        return;
+    sock->is_counted = false;
+    for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next)
+        shim_peer_push_unconfirmed(sock, peer);
+}
+
 void shim_linger_begin(struct shim_socket *sock)
 {
     struct rudp_endpoint *endpoint = shim_socket_endpoint(sock);
@@ -45,7 +56,8 @@ void shim_linger_begin(struct shim_socket *sock)
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
     set_phase(sock, SHIM_LINGER);
-    shim_drain_resume(sock); /* what was written to A before it was closed */
+    shim_deliver_confirm(sock); /* nobody counted, and nobody can read any more */
+    shim_drain_resume(sock);    /* what was written to A before it was closed */
     shim_deliver_watch(sock);
     rudp_endpoint_set_accepting(endpoint, false);
     for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next)
@@ -70,16 +82,48 @@ void shim_linger_progress(struct shim_socket *sock)
     engine_socket_retire(engine, finish);
 }
 
+static void count_unread(void *context, const struct shim_pair_header *header, size_t bytes)
+{
+    struct shim_socket *sock = context;
+
+    for (struct shim_peer *peer = sock->shared->unconfirmed_first; peer != NULL;
+         peer = peer->unconfirmed_next)
+        if (rudp_address_equal(&rudp_session_path(peer->session)->remote, &header->peer))
+            peer->unread_bytes += rudp_message_stream_bytes(bytes);
+}
+
+void shim_linger_count_unread(struct shim_socket *sock, int fd)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+    struct shim_peer *peer;
+
+    if (engine == NULL)
+        return;
+    engine_socket_enter(engine);
+    shim_deliver_confirm(sock);
+    for (peer = sock->shared->unconfirmed_first; peer != NULL; peer = peer->unconfirmed_next)
+        peer->unread_bytes = 0;
+    if (sock->shared->unconfirmed_first != NULL)
+        shim_connect_each_unread(sock, fd, count_unread, sock);
+    while ((peer = shim_peer_pop_unconfirmed(sock)) != NULL)
+        rudp_session_confirm(shim_socket_endpoint(sock), peer->session, peer->unread_bytes,
+                             engine_now_us());
+    sock->is_counted = true; /* until it turns out that somebody else holds A */
+    engine_socket_leave(engine);
+}
+
 static void abandon_started(struct shim_socket *sock, struct engine_socket *engine)
 {
     engine_socket_enter(engine);
     bool is_unused = shim_socket_drop_last_use(sock);
 
     if (is_unused && atomic_load(&sock->phase) <= SHIM_ORPHAN) {
-        if (shim_pair_is_held(sock->cookie, sock->pair_fd))
+        if (shim_pair_is_held(sock->cookie, sock->pair_fd)) {
             set_phase(sock, SHIM_ORPHAN);
-        else
+            recount(sock);
+        } else {
             shim_linger_begin(sock);
+        }
     }
     bool is_over = is_unused && shim_socket_claim(sock);
 
@@ -261,7 +305,10 @@ static void flush_one(struct shim_socket *sock, uint64_t *deadline_us)
 static void say_goodbye(struct shim_socket *sock)
 {
     struct engine_socket *engine = shim_socket_engine(sock);
+    int fd = fd_table_find(sock);
 
+    if (fd >= 0)
+        shim_linger_count_unread(sock, fd);
     engine_socket_enter(engine);
     rudp_endpoint_set_accepting(engine_socket_endpoint(engine), false);
     for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next)

@@ -5,6 +5,10 @@
 
 #include "shim/socket.h"
 
+/* The program closes fd, or ends, and this may be the last it has of sock: what is unread is not
+ * delivered, the peers send it to whoever comes next. Not entered. */
+void shim_linger_count_unread(struct shim_socket *sock, int fd);
+
 /* The last use in this process is to be given back: gives it, and ends the socket, lets it linger
  * or keeps it for other processes. Not entered. */
 void shim_linger_abandon(struct shim_socket *sock);

@@ -88,8 +88,22 @@ static void unlink_ready(struct shim_socket *sock, struct shim_peer *peer)
         sock->shared->ready_last = before;
 }
 
+static void unlink_unconfirmed(struct shim_socket *sock, struct shim_peer *peer)
+{
+    struct shim_peer **link = &sock->shared->unconfirmed_first;
+
+    while (*link != peer) {
+        RUDP_ASSERT(*link != NULL);
+        link = &(*link)->unconfirmed_next;
+    }
+    *link = peer->unconfirmed_next;
+    peer->is_unconfirmed = false;
+}
+
 void shim_peer_unlink(struct shim_socket *sock, struct shim_peer *peer)
 {
+    if (peer->is_unconfirmed)
+        unlink_unconfirmed(sock, peer);
     if (peer->is_ready)
         unlink_ready(sock, peer);
     peer->is_ready = false;
@@ -119,6 +133,26 @@ void shim_peer_forget_all(struct shim_socket *sock)
         sock->shared->peers = peer->next;
         engine_arena_give(sock->arena, peer, sizeof *peer);
     }
+}
+
+void shim_peer_push_unconfirmed(struct shim_socket *sock, struct shim_peer *peer)
+{
+    if (peer->is_unconfirmed)
+        return;
+    peer->is_unconfirmed = true;
+    peer->unconfirmed_next = sock->shared->unconfirmed_first;
+    sock->shared->unconfirmed_first = peer;
+}
+
+struct shim_peer *shim_peer_pop_unconfirmed(struct shim_socket *sock)
+{
+    struct shim_peer *peer = sock->shared->unconfirmed_first;
+
+    if (peer == NULL)
+        return NULL;
+    sock->shared->unconfirmed_first = peer->unconfirmed_next;
+    peer->is_unconfirmed = false;
+    return peer;
 }
 
 void shim_peer_push_ready(struct shim_socket *sock, struct shim_peer *peer)

@@ -11,11 +11,14 @@ struct shim_peer {
     struct shim_peer *next;
     struct shim_peer *previous;
     struct shim_peer *ready_next;
-    uint64_t number;  /* of the sessions of this socket, from 1; the list has the highest first */
-    bool is_ready;    /* in the socket's ready list */
-    bool is_full;     /* a send was refused and WRITABLE is awaited */
-    bool is_opener;   /* this side opened it */
-    bool is_reported; /* its error was left behind */
+    struct shim_peer *unconfirmed_next;
+    uint64_t unread_bytes; /* of the stream, while the queue is counted */
+    uint64_t number; /* of the sessions of this socket, from 1; the list has the highest first */
+    bool is_ready;   /* in the socket's ready list */
+    bool is_unconfirmed;        /* in the socket's list of these */
+    bool is_full;               /* a send was refused and WRITABLE is awaited */
+    bool is_opener;             /* this side opened it */
+    bool is_reported;           /* its error was left behind */
     struct rudp_address remote; /* when it was opened */
     bool is_closed;             /* CLOSED was seen: released when its last message is delivered */
 };
@@ -46,6 +49,10 @@ void shim_passage_end(struct shim_passage *passage);
 /* Frees all peers of a socket whose sessions are gone or never to be used: of one that a forked
  * child inherited. */
 void shim_peer_forget_all(struct shim_socket *sock);
+
+/* The list of sessions with messages in the pair. */
+void shim_peer_push_unconfirmed(struct shim_socket *sock, struct shim_peer *peer);
+struct shim_peer *shim_peer_pop_unconfirmed(struct shim_socket *sock);
 
 /* The list of sessions with messages to deliver, each once, first come first served. */
 void shim_peer_push_ready(struct shim_socket *sock, struct shim_peer *peer);

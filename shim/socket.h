@@ -96,11 +96,12 @@ struct shim_shared {
     struct shim_peer *peers;       /* all sessions */
     struct shim_peer *ready_first; /* sessions with a message for the program, oldest first */
     struct shim_peer *ready_last;
-    uint64_t session_number;        /* the last one given */
-    _Atomic uint32_t peer_count;    /* of peers; read by linger.c without entering */
-    struct shim_pending *pending;   /* messages to peers of whom little is known */
-    _Atomic uint32_t pending_count; /* of peers; read without entering */
-    uint64_t failure_number;        /* the last one given */
+    struct shim_peer *unconfirmed_first; /* sessions with messages in the pair, perhaps unread */
+    uint64_t session_number;             /* the last one given */
+    _Atomic uint32_t peer_count;         /* of peers; read by linger.c without entering */
+    struct shim_pending *pending;        /* messages to peers of whom little is known */
+    _Atomic uint32_t pending_count;      /* of peers; read without entering */
+    uint64_t failure_number;             /* the last one given */
     struct shim_failure failures[SHIM_FAILURE_COUNT_MAX];
     struct rudp_address broadcast; /* the last destination found to be a broadcast address */
     struct shim_passage delivery;  /* from a session into the pair */
@@ -139,6 +140,7 @@ struct shim_socket {
     bool pair_full;          /* B takes no more: deliveries wait for EPOLLOUT */
     struct shim_queue aside; /* what was set aside for this socket, from aside_offset on */
     size_t aside_offset;
+    bool is_counted;  /* A is being closed, and what is unread in it was told to the sessions */
     bool is_deserted; /* A's last holder went where no hook saw it: found out by a write to B */
     uint32_t watched; /* events watched on B */
 

@@ -642,6 +642,51 @@ START_TEST(abort_tells_the_peer)
 }
 END_TEST
 
+/* The delivered offset that the next CREDIT tells. */
+static uint64_t told_delivery(void)
+{
+    struct rudp_frame frame;
+
+    puppet_ping(&p);
+    puppet_wait_us(&p, p.config.ack_delay_us_max);
+    ck_assert(puppet_await(&p, RUDP_FRAME_CREDIT, &frame));
+    return frame.credit.delivered_offset;
+}
+
+/* Passes on the next message, of one byte. */
+static void pass_on(void)
+{
+    char byte;
+    size_t bytes;
+
+    ck_assert_uint_eq(rudp_session_peek(p.endpoint, p.session, &byte, 1, &bytes), RUDP_OK);
+    rudp_session_pass_on(p.endpoint, p.session, p.now_us);
+}
+
+/* What was passed on is not told as delivered before the program has read it, and the caller is
+ * asked after it. Once the session closes it stays as it is: the rest is the peer's again. */
+START_TEST(delivery_is_told_when_confirmed)
+{
+    start();
+    puppet_accepted(&p);
+    puppet_begin(&p, RUDP_PACKET_SHORT);
+    puppet_add_data(&p, 0, "\1a\1b\1c", 6);
+    (void)puppet_deliver(&p);
+    for (uint32_t i = 0; i < 3; i++)
+        pass_on();
+    ck_assert_uint_eq(told_delivery(), 0);
+    puppet_wait_us(&p, RUDP_US_PER_S);
+    ck_assert_uint_gt(p.event_counts[RUDP_EVENT_UNCONFIRMED], 0);
+    rudp_session_confirm(p.endpoint, p.session, 2 * rudp_message_stream_bytes(1), p.now_us);
+    ck_assert_uint_eq(told_delivery(), 2);
+    rudp_session_confirm(p.endpoint, p.session, rudp_message_stream_bytes(1), p.now_us);
+    rudp_session_close(p.endpoint, p.session, p.now_us);
+    rudp_session_confirm(p.endpoint, p.session, 0, p.now_us);
+    ck_assert_uint_eq(told_delivery(), 4);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN(
@@ -659,5 +704,6 @@ int main(void)
         linger_ends_a_close_that_nobody_answers, close_before_anything_was_sent_is_silent,
         close_ends_when_all_is_acknowledged, fin_does_not_outrun_the_delivery,
         lost_fin_is_sent_again, finished_peer_has_all_before_our_fin,
-        aborting_peer_ends_the_session, fin_of_the_peer_ends_the_session, abort_tells_the_peer);
+        aborting_peer_ends_the_session, fin_of_the_peer_ends_the_session, abort_tells_the_peer,
+        delivery_is_told_when_confirmed);
 }

@@ -5,9 +5,9 @@
     port_servers.py processes PORT      the same of processes, each with a socket of its own
     port_servers.py prefork PORT        a parent and children that all receive on one socket
     port_servers.py fork PORT           a child for each request, which answers on the socket it got
-    port_servers.py restart PORT        one worker; answers, and ends cleanly at SIGTERM
+    port_servers.py restart PORT        one that ends cleanly at SIGTERM
 
-Every datagram is sent back to where it came from. On SIGTERM a server stops to read and ends.
+Every datagram is sent back to where it came from; restart and connected say so on standard output.
 """
 import os
 import random
@@ -30,8 +30,8 @@ def bound(port):
     return server
 
 
-def answer_until(server, stop):
-    """Answers until stop is readable; then what waits already, as a worker that leaves would."""
+def answer_until(server, stop, note=b""):
+    """Answers until stop is readable."""
     server.setblocking(False)
     with selectors.DefaultSelector() as selector:
         selector.register(server, selectors.EVENT_READ)
@@ -43,6 +43,7 @@ def answer_until(server, stop):
                 while True:
                     data, client = server.recvfrom(BUFFER)
                     server.sendto(data, client)
+                    os.write(1, note)
             except BlockingIOError:
                 pass
 
@@ -136,10 +137,9 @@ def fork(port):
 
 
 def restart(port):
-    server = bound(port)
     stop, stopper = socket.socketpair()
     signal.signal(signal.SIGTERM, lambda *_: stopper.close())
-    answer_until(server, stop)
+    answer_until(bound(port), stop, b".")
 
 
 if __name__ == "__main__":

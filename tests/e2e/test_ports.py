@@ -38,6 +38,28 @@ class PortTest(EndToEndTest):
         self.serve_python("threads", port)
         self.call(port, 20, 400, *LOSSY)
 
+    def test_a_server_that_starts_again(self):
+        """Ended cleanly and started again under load, over and over: no request is lost."""
+        port = harness.free_port()
+        relay = self.start_relay(port, *LOSSY)
+        server = self.serve_python("restart", port)
+        clients = [self.start([built("udp_rpc"), "call", HOST, str(relay.port), "300", str(seed)],
+                              environment={"RUDP_CONNECT_TIMEOUT": "30s"})
+                   for seed in range(10)]
+        restart_count = 0
+
+        def is_over():
+            return not any(client.is_running() for client in clients)
+        while not is_over():
+            harness.poll_until(lambda: server.output_bytes() > 500 or is_over(), "answers")
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(server.wait(), 0, server.read_errors())
+            server = self.serve_python("restart", port)
+            restart_count += 1
+        for client in clients:
+            self.assertEqual(client.wait(), 0, client.read_errors())
+        self.assertGreater(restart_count, 2)
+
 
 if __name__ == "__main__":
     harness.main()

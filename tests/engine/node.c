@@ -55,6 +55,7 @@ static void on_event(void *context, struct engine_socket *sock, const struct rud
         break;
     case RUDP_EVENT_PEER_RESTARTED:
     case RUDP_EVENT_MOVED:
+    case RUDP_EVENT_UNCONFIRMED:
         break;
     }
     engine_wait_wake(&node->changed);

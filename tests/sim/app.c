@@ -296,6 +296,8 @@ void sim_app_on_event(struct sim_node *node, const struct rudp_event *event)
     case RUDP_EVENT_MOVED:
         session->moved = true;
         break;
+    case RUDP_EVENT_UNCONFIRMED: /* this program consumes what it reads */
+        break;
     case RUDP_EVENT_CLOSED:
         on_closed(session, event);
         break;
