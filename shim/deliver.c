@@ -187,6 +187,7 @@ void shim_deliver_begin(struct shim_socket *sock)
     sock->is_plugged = false;
     sock->drain_blocked = false;
     sock->pair_full = false;
+    sock->is_counted = false;
     sock->watched = 0;
 }
 

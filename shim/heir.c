@@ -259,7 +259,7 @@ static void settle_delivery(struct shim_socket *sock, struct rudp_endpoint *endp
 
     if (session != NULL && shim_pair_note_is_done(&delivery->note) &&
         rudp_session_received_count(session) == delivery->count)
-        rudp_session_consume(endpoint, session, engine_now_us());
+        rudp_session_pass_on(endpoint, session, engine_now_us());
     shim_passage_end(delivery);
 }
 

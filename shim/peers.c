@@ -42,6 +42,7 @@ void shim_peer_unlink_all(struct shim_socket *sock)
     shared->peers = NULL;
     shared->ready_first = NULL;
     shared->ready_last = NULL;
+    shared->unconfirmed_first = NULL;
     atomic_store(&shared->peer_count, 0);
 }
 
@@ -50,7 +51,9 @@ void shim_peer_relink(struct shim_socket *sock, struct shim_peer *peer)
     peer->is_ready = false;
     peer->is_full = false;
     peer->is_closed = false;
+    peer->is_unconfirmed = false;
     shim_peer_link(sock, peer);
+    shim_peer_push_unconfirmed(sock, peer); /* its messages may lie in the pair */
 }
 
 struct shim_peer *shim_peer_of(const struct rudp_session *session)
