@@ -12,6 +12,8 @@
 #include "shim/peers.h"
 #include "shim/process.h"
 
+#include <limits.h>
+
 /* Sockets flushed side by side at exit; more go in turns. */
 #define EXIT_BATCH_COUNT 256u
 
@@ -176,6 +178,23 @@ void shim_linger_sweep(void)
         shim_socket_release(sock); /* looks anew whether somebody holds it */
 }
 
+/* Numbers that were closed where no hook saw it (by fclose, by io_uring) still stand for their
+ * sockets. */
+static void forget_lost_numbers(void)
+{
+    struct fd_table_seen seen;
+    uint64_t cookie;
+    int fd = -1;
+
+    if (shim_process_is_guest())
+        return;
+    while ((fd = fd_table_next((unsigned int)(fd + 1), INT_MAX)) >= 0)
+        if (fd_table_look(fd, &seen) &&
+            !(shim_pair_recognise(fd, &cookie) && cookie == seen.cookie) &&
+            fd_table_is_still(&seen))
+            shim_socket_forget(seen.sock, fd);
+}
+
 /* The sessions hold nothing that must arrive: no need to wait for the peers' goodbye. */
 static void hurry(struct shim_socket *sock, struct engine_socket *engine)
 {
@@ -223,6 +242,7 @@ bool shim_linger_wait_for_port(uint16_t port, uint32_t seen_end_count)
     uint64_t deadline_us = engine_now_us() + shim_process_settings()->config.linger_us;
     struct port_search search = {.port = port};
 
+    forget_lost_numbers();
     shim_linger_sweep();
     shim_socket_each(search_port, &search);
     if (!search.is_ending)
