@@ -1,0 +1,1 @@
+{ print |& "/inet/udp/0/" host "/" port }

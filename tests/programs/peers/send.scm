@@ -1,0 +1,8 @@
+(use-modules (ice-9 rdelim) (rnrs bytevectors))
+(define sock (socket PF_INET SOCK_DGRAM 0))
+(define host (inet-pton AF_INET (cadr (command-line))))
+(define port (string->number (caddr (command-line))))
+(let loop ((line (read-line)))
+  (unless (eof-object? line)
+    (sendto sock (string->utf8 line) AF_INET host port)
+    (loop (read-line))))
