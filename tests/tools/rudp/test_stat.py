@@ -93,11 +93,20 @@ def sessions_of(process):
     return [session for sock in process["sockets"] for session in sock["sessions"]]
 
 
+def wait_published(program):
+    """The port is bound before the engine starts, which publishes."""
+    def is_published():
+        with open(f"/proc/{program.process.pid}/net/unix", encoding="ascii") as table:
+            return f"@rudp.stat.{program.process.pid}\n" in table.read()
+    poll_until(is_published, f"{program.name} publishes its counters")
+    return program
+
+
 class Stat(EndToEndTest):
     def receiver(self, **arguments):
         port = harness.free_port()
         program = self.start([built("udp_stream"), "receive", HOST, str(port)], **arguments)
-        return program.wait_bound(port), port
+        return wait_published(program.wait_bound(port)), port
 
     def ask(self, program):
         result = stat("--json", str(program.process.pid))
@@ -121,7 +130,7 @@ class Stat(EndToEndTest):
         writer = threading.Thread(target=self.feed, args=(sender, pack(messages)))
         writer.start()
         self.addCleanup(writer.join)
-        return receiver, sender, relay, pack(messages)
+        return receiver, wait_published(sender), relay, pack(messages)
 
     @staticmethod
     def feed(program, data):
@@ -252,13 +261,19 @@ class Stat(EndToEndTest):
                 f"s.bind(('{HOST}', {port})); s.recv(1)"
         program = self.start(["/usr/bin/python3", "-c", serve], prefix=(
             "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
-            environment={"LD_PRELOAD": options.library}).wait_bound(port)
+            environment={"LD_PRELOAD": options.library})
+        wait_published(program.wait_bound(port))
         for as_nobody in (True, False):
             result = stat("--json", str(program.process.pid), as_nobody=as_nobody)
             self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_stats_off(self):
-        receiver, _ = self.receiver(environment={"RUDP_STATS": "off"})
+        port = harness.free_port()
+        receiver = self.start([built("udp_stream"), "receive", HOST, str(port)],
+                              environment={"RUDP_STATS": "off"})
+        sender = self.start([built("udp_stream"), "send", HOST, str(port)], data=pack([b"x"]))
+        receiver.wait_output(5)  # its engine runs
+        self.assertEqual(sender.wait(), 0)
         result = stat(str(receiver.process.pid))
         self.assertEqual((result.returncode, result.stdout), (1, ""))
         self.assertIn("publishes no counters", result.stderr)
