@@ -19,7 +19,7 @@
 
 #define SHIM_STAT_NAME_PREFIX "rudp.stat."
 #define SHIM_STAT_MAGIC       0x54415453u /* "STAT" */
-#define SHIM_STAT_VERSION     1u          /* raised with any change below */
+#define SHIM_STAT_VERSION     2u          /* raised with any change below */
 
 #define SHIM_STAT_DROP_COUNT    16u
 #define SHIM_STAT_RECORDS_MAX   64u /* of one answer */
@@ -89,7 +89,8 @@ enum shim_stat_state {
 #define SHIM_STAT_PROGRAM_MAP(X)                                                                   \
     X(unaddressed_count)                                                                           \
     X(refused_plain_count)                                                                         \
-    X(overflow_count)
+    X(overflow_count)                                                                              \
+    X(strange_count)
 
 /* X(field): counters of a session, of struct rudp_session_stats. */
 #define SHIM_STAT_SESSION_MAP(X)                                                                   \
@@ -151,8 +152,8 @@ _Static_assert(sizeof(struct shim_stat_record) == SHIM_STAT_RECORD_BYTES, "part 
 _Static_assert(offsetof(struct shim_stat_record, local) == 24, "part of the version");
 _Static_assert(offsetof(struct shim_stat_record, remote) == 48, "part of the version");
 _Static_assert(offsetof(struct shim_stat_record, socket) == 72, "part of the version");
-_Static_assert(offsetof(struct shim_stat_socket, dropped_count) == 96, "part of the version");
-_Static_assert(sizeof(struct shim_stat_socket) == 224, "part of the version");
+_Static_assert(offsetof(struct shim_stat_socket, dropped_count) == 104, "part of the version");
+_Static_assert(sizeof(struct shim_stat_socket) == 232, "part of the version");
 _Static_assert(sizeof(struct shim_stat_session) == 160, "part of the version");
 _Static_assert(RUDP_DROP_COUNT == SHIM_STAT_DROP_COUNT, "raise the version with the list");
 

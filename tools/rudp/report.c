@@ -206,6 +206,7 @@ static void print_drops(const struct shim_stat_socket *sum)
         {"UNADDRESSED", sum->unaddressed_count},
         {"REFUSED_PLAIN", sum->refused_plain_count},
         {"OVERFLOW", sum->overflow_count},
+        {"STRANGE", sum->strange_count},
     };
     const char *separator = "  dropped:";
 
