@@ -35,6 +35,7 @@ struct engine_datagram {
     int ttl;                  /* hop limit; -1: unknown */
     int tos;                  /* traffic class; -1: unknown */
     uint64_t received_ns;     /* CLOCK_REALTIME, by the kernel */
+    bool is_to_group;         /* sent to a multicast or broadcast address */
 };
 
 struct engine_handler {

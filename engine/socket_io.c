@@ -220,6 +220,7 @@ static void hand_foreign(struct engine_socket *sock, const struct wire_packet *p
         .ttl = packet->ttl,
         .tos = packet->tos,
         .received_ns = packet->received_ns,
+        .is_to_group = !rudp_address_equal(&packet->source, &packet->destination),
     };
 
     sock->stats.foreign_count++;

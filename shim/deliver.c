@@ -315,13 +315,14 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
     }
 }
 
-/* Whether the program gets a plain datagram that came on this path. */
-static bool accepts_plain(struct shim_socket *sock, const struct rudp_path *path)
+/* Whether the program gets this plain datagram. */
+static bool accepts_plain(struct shim_socket *sock, const struct engine_datagram *datagram)
 {
     const struct shim_settings *settings = shim_process_settings();
+    const struct rudp_path *path = &datagram->path;
 
     /* What was sent to a group is never ours, whoever sent it. */
-    if (!shim_rules_is_unicast(&path->local) ||
+    if (datagram->is_to_group ||
         !shim_rules_tag(&settings->rules, &sock->shared->local, &path->remote) ||
         shim_socket_is_itself(sock, &path->remote))
         return true;
@@ -345,7 +346,7 @@ static void on_datagram(void *context, struct engine_socket *engine,
     (void)engine;
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
-    if (!accepts_plain(sock, &datagram->path)) {
+    if (!accepts_plain(sock, datagram)) {
         if (sock->shared->refused_plain_count++ == 0)
             shim_log(SHIM_LOG_WARN, "a plain datagram of a tagged peer is dropped, the first one; "
                                     "RUDP_ACCEPT_PLAIN=yes hands them to the program");
