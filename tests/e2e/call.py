@@ -6,9 +6,10 @@ import sys
 
 own_port, host, port, count = sys.argv[1:5]
 waits = sys.argv[5:] == ["wait"]
-caller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+caller = socket.socket(family, socket.SOCK_DGRAM)
 caller.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-caller.bind((host, int(own_port)))
+caller.bind(("" if family == socket.AF_INET else "::", int(own_port)))
 for index in range(int(count)):
     if waits and index > 0:
         sys.stdin.readline()
