@@ -345,15 +345,17 @@ static bool wait_for_all(struct engine_socket *sock,
     bool in_time = true;
 
     for (;;) {
+        struct engine_signal_mask mask = engine_sys_block_signals();
         uint32_t ticket = 0;
 
-        engine_socket_enter(sock);
+        engine_socket_lock(sock);
         bool all = holds_for_all(sock, holds);
         bool may_wait = !all && in_time && sock->is_owned;
 
         if (may_wait)
             ticket = engine_wait_ticket(&sock->session_wait);
-        engine_socket_leave(sock);
+        engine_socket_unlock(sock); /* settling would wake the sleeper that is about to be */
+        engine_sys_restore_signals(mask);
         if (!may_wait)
             return all;
         in_time = engine_wait_sleep(&sock->session_wait, ticket, deadline_us);

@@ -19,6 +19,13 @@
 #define NS_PER_S    1000000000u
 #define SESSION_TTL 64 /* a message has no hop count of its own: what a fresh packet would show */
 
+static atomic_bool is_stopped;
+
+void shim_deliver_stop(void)
+{
+    atomic_store(&is_stopped, true);
+}
+
 const struct rudp_config *shim_deliver_config(void)
 {
     return &shim_process_settings()->config;
@@ -153,7 +160,7 @@ static bool is_for_another(const struct shim_socket *sock, const struct shim_pee
 
 void shim_deliver(struct shim_socket *sock)
 {
-    if (atomic_load(&sock->phase) >= SHIM_LINGER)
+    if (atomic_load(&sock->phase) >= SHIM_LINGER || atomic_load(&is_stopped))
         return;
     shim_deliver_confirm(sock);
     sock->pair_full = !shim_port_deliver(sock);

@@ -24,6 +24,10 @@ void shim_deliver_watch(struct shim_socket *sock);
  * asked for other control messages. In any process; entered where the engine runs. */
 void shim_deliver_choose_frame(struct shim_socket *sock);
 
+/* The process ends: from now on nothing is delivered, because nobody will read it. What is not
+ * delivered stays with its sender, who sends it to the next program on the port or hears of it. */
+void shim_deliver_stop(void);
+
 /* The wire of a connected socket had an error: its session lives with it, or, when no rule tags
  * the peer, the program is told. */
 void shim_deliver_wire_error(struct shim_socket *sock, int error);

@@ -352,6 +352,7 @@ void shim_linger_flush_all(void)
     uint64_t deadline_us = engine_now_us() + shim_process_settings()->config.linger_us;
     struct exit_list list = {.skip_count = 0};
 
+    shim_deliver_stop();
     do {
         list.skip_count += list.count;
         list.count = 0;

@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -431,10 +433,61 @@ START_TEST(threads)
 }
 END_TEST
 
+/* Whether the process's first thread sleeps. */
+static bool is_asleep(pid_t pid)
+{
+    char path[64];
+    char text[512];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    ck_assert(file != NULL);
+    size_t bytes = fread(text, 1, sizeof text - 1, file);
+
+    (void)fclose(file);
+    text[bytes] = '\0';
+    return strstr(text, ") S ") != NULL;
+}
+
+/* What comes when a program is already ending, and is waiting for others of its sends to arrive, is
+ * not said to have been delivered. */
+START_TEST(sent_to_the_ending)
+{
+    struct udp_address nobody = deserted();
+    struct udp_address ending;
+    struct udp_address own;
+    int ready[2];
+    char byte;
+    int fd = udp_bound(AF_INET, &ending);
+
+    UDP_ASSERT_OK(pipe(ready));
+    pid_t child = fork();
+
+    if (child == 0) {
+        int child_fd = udp_bound(AF_INET, &own);
+
+        ck_assert_int_eq(write(ready[1], &own, sizeof own), sizeof own);
+        udp_expect_text(child_fd, "first", NULL);
+        udp_send_text(child_fd, "x", &nobody);
+        ck_assert_int_eq(write(ready[1], "x", 1), 1);
+        exit(0);
+    }
+    ck_assert_int_eq(read(ready[0], &ending, sizeof ending), sizeof ending);
+    udp_send_text(fd, "first", &ending);
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    while (!is_asleep(child))
+        (void)sched_yield();
+    udp_send_text(fd, "last", &ending);
+    ck_assert(udp_wait(fd, POLLIN, UDP_PATIENCE_MS));
+    UDP_ASSERT_ERROR(recv(fd, &byte, 1, 0), ECONNRESET);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("reliable", back_pressure, others_go_on, blocking_sender, send_timeout,
                      refused_once, error_wakes, refused_by_send, refused_by_option, error_by_peek,
                      others_without_error, untagged_peer, untagged_refusal, plain_from_tagged,
-                     stdio, threads);
+                     stdio, threads, sent_to_the_ending);
 }
