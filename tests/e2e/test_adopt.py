@@ -65,6 +65,14 @@ class SuperServerTest(AdoptTest):
         self.assertEqual(self.reports(), [expected, expected])
 
 
+    def test_services_that_end_in_the_middle(self):
+        """Each answers a few requests of a conversation and ends, while the next one is on its way."""
+        port = harness.free_port()
+        each = 4
+        server = self.serve(port, CALL_COUNT // each, shimmed(*self.service(0, each)), plain=True)
+        self.call(port)
+        self.assertEqual(server.wait(), 0, server.read_errors())
+
     def test_inetd(self):
         """Debian's own super-server. It may start the service once more for a late packet."""
         port = harness.free_port()
