@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "tools/rudp/counters.h"
 
+#include "engine/engine.h"
 #include "tools/rudp/command.h"
 
 #include <dirent.h>
@@ -19,6 +20,9 @@
 
 #define ANSWER_MS 1000 /* one try; an engine thread answers within milliseconds, if it runs */
 #define TRY_COUNT 5
+
+/* Of one process: a list of the greatest length takes seconds. */
+#define READ_US_MAX (60u * (uint64_t)RUDP_US_PER_S)
 
 #define NAME_BYTES_MAX sizeof((struct sockaddr_un *)NULL)->sun_path
 
@@ -66,7 +70,7 @@ static bool is_answer(const struct answer *answer, ssize_t bytes, uint64_t echo)
             (size_t)bytes == sizeof *head + head->record_count * sizeof(struct shim_stat_record));
 }
 
-/* Waits for the answer with that echo. False: errno is EAGAIN, or it has ended. */
+/* Waits for the answer with that echo. False: none came in time. */
 static bool receive(int reader, uint64_t echo, struct answer *answer, struct ucred *who)
 {
     union {
@@ -74,7 +78,7 @@ static bool receive(int reader, uint64_t echo, struct answer *answer, struct ucr
         char bytes[CMSG_SPACE(sizeof(struct ucred))];
     } control;
 
-    for (;;) {
+    for (int i = 0; i < TRY_COUNT; i++) { /* others may be late answers to earlier tries */
         struct iovec part = {.iov_base = answer, .iov_len = sizeof *answer};
         struct msghdr message = {.msg_iov = &part,
                                  .msg_iovlen = 1,
@@ -87,10 +91,11 @@ static bool receive(int reader, uint64_t echo, struct answer *answer, struct ucr
             return false;
         if (!is_answer(answer, bytes, echo) || header == NULL ||
             header->cmsg_type != SCM_CREDENTIALS)
-            continue; /* of an earlier try */
+            continue;
         memcpy(who, CMSG_DATA(header), sizeof *who);
         return true;
     }
+    return false;
 }
 
 static enum command_counters_status ask(int reader, struct shim_stat_cursor cursor,
@@ -158,6 +163,7 @@ static enum command_counters_status read_all(int reader, struct command_process 
 {
     static struct answer answer;
     struct shim_stat_cursor cursor = SHIM_STAT_CURSOR_BEGIN;
+    uint64_t end_us = engine_now_us() + READ_US_MAX;
     bool is_over = false;
     struct ucred who;
 
@@ -171,7 +177,7 @@ static enum command_counters_status read_all(int reader, struct command_process 
         process->pid = who.pid;
         add_records(process, &answer);
         is_over = answer.head.is_last != 0 || !is_below(answer.head.next, cursor) ||
-                  process->record_count >= COMMAND_RECORDS_MAX;
+                  process->record_count >= COMMAND_RECORDS_MAX || engine_now_us() > end_us;
         cursor = answer.head.next;
     }
     read_name(process);

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "engine/engine.h"
 #include "tools/rudp/command.h"
 #include "tools/rudp/counters.h"
 #include "tools/rudp/report.h"
@@ -145,12 +146,7 @@ static void report(const struct stat_options *options, const struct command_proc
 static bool sleep_until(uint64_t deadline_us, const sigset_t *set)
 {
     for (;;) {
-        struct timespec now;
-
-        if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
-            err(COMMAND_NO, "clock_gettime");
-        uint64_t left_us = sub_floor_u64(deadline_us, (uint64_t)now.tv_sec * RUDP_US_PER_S +
-                                                          (uint64_t)now.tv_nsec / 1000);
+        uint64_t left_us = sub_floor_u64(deadline_us, engine_now_us());
         const struct timespec left = {.tv_sec = (time_t)(left_us / RUDP_US_PER_S),
                                       .tv_nsec = (long)(left_us % RUDP_US_PER_S) * 1000};
 
@@ -165,7 +161,8 @@ static bool sleep_until(uint64_t deadline_us, const sigset_t *set)
 static int watch(const struct stat_options *options)
 {
     struct command_processes before = {.count = 0};
-    struct timespec start;
+    uint64_t due_us = engine_now_us();
+    int status = COMMAND_OK;
     bool goes_on = true;
     sigset_t ending;
 
@@ -173,11 +170,6 @@ static int watch(const struct stat_options *options)
     sigaddset(&ending, SIGINT);
     sigaddset(&ending, SIGTERM);
     sigprocmask(SIG_BLOCK, &ending, NULL);
-    if (clock_gettime(CLOCK_MONOTONIC, &start) != 0)
-        err(COMMAND_NO, "clock_gettime");
-    uint64_t due_us = (uint64_t)start.tv_sec * RUDP_US_PER_S + (uint64_t)start.tv_nsec / 1000;
-    int status = COMMAND_OK;
-
     while (goes_on) {
         struct command_processes now = {.count = 0};
 
@@ -186,7 +178,7 @@ static int watch(const struct stat_options *options)
         report(options, &now, &before);
         command_processes_free(&before);
         before = now;
-        due_us += options->interval_us;
+        due_us = max_u64(due_us + options->interval_us, engine_now_us());
         goes_on = (options->pid_count == 0 || now.count > 0) && sleep_until(due_us, &ending);
     }
     command_processes_free(&before);

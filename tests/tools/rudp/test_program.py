@@ -347,6 +347,11 @@ class Doctor(WithDirectory):
         self.assertEqual([finding["code"] for finding in answer["findings"]], ["symbol"])
         self.assertEqual(answer["findings"][0]["text"].rsplit(": ", 1)[1], "sendfile, splice")
 
+    def test_io_uring(self):
+        answer = self.examine(built("uring"))
+        self.assertEqual([finding["code"] for finding in answer["findings"]], ["io-uring"])
+        self.assertIn("liburing.so: UDP by io_uring", answer["findings"][0]["text"])
+
     def test_settings(self):
         self.assertEqual(self.problems(built("target"), settings={"RUDP_LINGR": "1s"}),
                          ["settings"])
