@@ -2,29 +2,83 @@
 
 #include "engine/system.h"
 
-#include <sys/resource.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
-/* Below 1,024 for programs that still put every descriptor into an fd_set; and a descriptor table
- * grows with its highest number, which makes fork slower. */
+/* Where the soft limit cannot be stepped over. Below 1,024 because a descriptor table grows with
+ * its highest number, which makes fork slower. */
 #define HIGH_FD_END   1024u
 #define HIGH_FD_COUNT 64u
 
-static int high_base(void)
-{
-    struct rlimit limit;
+/* Above soft limits up to this one: a table that reaches there is 64 KiB. */
+#define STEPPED_LIMIT_MAX 8192u
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return HIGH_FD_END - HIGH_FD_COUNT;
-    return (int)sub_floor_u64(min_u64(limit.rlim_cur, HIGH_FD_END), HIGH_FD_COUNT);
+static pthread_mutex_t limit_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct engine_signal_mask fork_mask;
+
+/* The raised room, for the thread that has the mutex. */
+static const struct engine_descriptor_room *raised_room;
+static _Atomic(pthread_t) raiser;
+
+static int low_base(uint64_t soft)
+{
+    return (int)sub_floor_u64(min_u64(soft, HIGH_FD_END), HIGH_FD_COUNT);
+}
+
+void engine_descriptor_raise(struct engine_descriptor_room *room)
+{
+    struct engine_file_limit raised;
+
+    room->mask = engine_sys_block_signals();
+    pthread_mutex_lock(&limit_mutex);
+    if (engine_sys_get_file_limit(&room->limit) < 0)
+        room->limit = (struct engine_file_limit){HIGH_FD_END, HIGH_FD_END};
+    raised = (struct engine_file_limit){room->limit.hard, room->limit.hard};
+    room->is_raised = room->limit.soft < room->limit.hard &&
+                      room->limit.soft <= STEPPED_LIMIT_MAX &&
+                      engine_sys_set_file_limit(&raised) == 0;
+    raised_room = room;
+    atomic_store(&raiser, pthread_self());
+}
+
+void engine_descriptor_lower(struct engine_descriptor_room *room)
+{
+    if (room->is_raised)
+        (void)engine_sys_set_file_limit(&room->limit);
+    atomic_store(&raiser, 0);
+    pthread_mutex_unlock(&limit_mutex);
+    engine_sys_restore_signals(room->mask);
+}
+
+bool engine_descriptor_exceeds(const struct engine_descriptor_room *room, int fd)
+{
+    return fd >= 0 && (uint64_t)fd >= room->limit.soft;
+}
+
+static long duplicate_in(const struct engine_descriptor_room *room, int fd)
+{
+    return engine_sys_duplicate_from(fd, room->is_raised ? (int)room->limit.soft
+                                                         : low_base(room->limit.soft));
+}
+
+static long duplicate_high(int fd)
+{
+    struct engine_descriptor_room room;
+
+    if (atomic_load(&raiser) == pthread_self())
+        return duplicate_in(raised_room, fd);
+    engine_descriptor_raise(&room);
+    long copy = duplicate_in(&room, fd);
+
+    engine_descriptor_lower(&room);
+    return copy;
 }
 
 int engine_descriptor_move_high(int fd)
 {
-    int base = high_base();
-
-    if (fd < 0 || fd >= base)
+    if (fd < 0)
         return fd;
-    long moved = engine_sys_duplicate_from(fd, base);
+    long moved = duplicate_high(fd);
 
     if (moved < 0)
         return fd;
@@ -34,7 +88,24 @@ int engine_descriptor_move_high(int fd)
 
 int engine_descriptor_copy_high(int fd)
 {
-    long copy = engine_sys_duplicate_from(fd, high_base());
+    long copy = duplicate_high(fd);
 
     return (int)(copy < 0 ? engine_sys_duplicate_from(fd, 0) : copy);
+}
+
+/* A child must not inherit a raised limit, nor the lock. */
+void engine_descriptor_before_fork(void)
+{
+    struct engine_signal_mask mask = engine_sys_block_signals();
+
+    pthread_mutex_lock(&limit_mutex);
+    fork_mask = mask;
+}
+
+void engine_descriptor_after_fork(void)
+{
+    struct engine_signal_mask mask = fork_mask;
+
+    pthread_mutex_unlock(&limit_mutex);
+    engine_sys_restore_signals(mask);
 }

@@ -1,6 +1,7 @@
 #include "engine/socket.h"
 
 #include "core/list.h"
+#include "engine/descriptor.h"
 #include "engine/memory.h"
 #include "engine/random.h"
 #include "engine/share.h"
@@ -387,6 +388,7 @@ void engine_before_fork(void)
         engine_socket_lock(sock);
     engine_thread_before_fork();
     wire_before_fork();
+    engine_descriptor_before_fork();
 }
 
 static void unlock_after_fork(void)
@@ -401,6 +403,7 @@ static void unlock_after_fork(void)
 
 void engine_after_fork_parent(void)
 {
+    engine_descriptor_after_fork();
     wire_after_fork();
     engine_thread_after_fork_parent();
     unlock_after_fork();
@@ -408,6 +411,7 @@ void engine_after_fork_parent(void)
 
 void engine_after_fork_child(void)
 {
+    engine_descriptor_after_fork();
     wire_after_fork();
     engine_memory_after_fork_child();
     engine_thread_after_fork_child();

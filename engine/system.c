@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -189,6 +190,16 @@ void engine_sys_futex_wake_all(_Atomic uint32_t *word)
 long engine_sys_getrandom(void *out, size_t bytes)
 {
     return raw_call6(SYS_getrandom, raw_pointer(out), (long)bytes, 0, 0, 0, 0);
+}
+
+long engine_sys_get_file_limit(struct engine_file_limit *limit)
+{
+    return raw_call6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, raw_pointer(limit), 0, 0);
+}
+
+long engine_sys_set_file_limit(const struct engine_file_limit *limit)
+{
+    return raw_call6(SYS_prlimit64, 0, RLIMIT_NOFILE, raw_pointer(limit), 0, 0, 0);
 }
 
 /* As the kernel has it for 64-bit offsets. */

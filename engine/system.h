@@ -57,6 +57,15 @@ long engine_sys_poll(struct pollfd *fds, size_t count, uint64_t timeout_us);
 void engine_sys_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us);
 void engine_sys_futex_wake_all(_Atomic uint32_t *word);
 
+/* RLIMIT_NOFILE, as the kernel has it on every architecture. */
+struct engine_file_limit {
+    uint64_t soft;
+    uint64_t hard;
+};
+
+long engine_sys_get_file_limit(struct engine_file_limit *limit);
+long engine_sys_set_file_limit(const struct engine_file_limit *limit);
+
 long engine_sys_getrandom(void *out, size_t bytes);
 
 /* Locks on one byte of a file, which belong to the process: fork does not hand them on, and they go

@@ -159,8 +159,12 @@ static int create_descriptors(void)
 
 static int start_locked(void)
 {
+    struct engine_descriptor_room room;
+
+    engine_descriptor_raise(&room);
     int result = create_descriptors();
 
+    engine_descriptor_lower(&room);
     if (result < 0)
         return result;
     rudp_wheel_init(&thread.wheel, engine_now_us());

@@ -475,6 +475,22 @@ static int open_descriptors(struct shim_socket *sock, int domain, int type, int 
     return program_fd;
 }
 
+/* Our descriptors exist for a moment where the program's are: that must not cost it its last one.
+ */
+static int open_in_room(struct shim_socket *sock, int domain, int type, int protocol)
+{
+    struct engine_descriptor_room room;
+
+    engine_descriptor_raise(&room);
+    int fd = open_shared(sock) ? open_descriptors(sock, domain, type, protocol) : -ENOMEM;
+
+    engine_descriptor_lower(&room);
+    if (!engine_descriptor_exceeds(&room, fd))
+        return fd;
+    (void)RAW_CALL(SYS_close, fd);
+    return -EMFILE;
+}
+
 int shim_socket_open(int domain, int type, int protocol)
 {
     struct shim_socket *sock = pool_take();
@@ -484,7 +500,7 @@ int shim_socket_open(int domain, int type, int protocol)
         return -1;
     }
     shim_process_use();
-    int fd = open_shared(sock) ? open_descriptors(sock, domain, type, protocol) : -ENOMEM;
+    int fd = open_in_room(sock, domain, type, protocol);
 
     if (fd >= 0) {
         bool stored;
