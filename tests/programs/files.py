@@ -2,11 +2,12 @@
 import os
 
 from entry import program
-from lab import PORT, Result, block, judge_blocks, read_file
+from lab import PORT, block, judge_blocks, read_file
 
 FILE = b"".join(block(index, 512).encode() for index in range(96))
 WANTED = [FILE[at:at + 512] for at in range(0, len(FILE), 512)]
 ONE_FILE = f"a file of {len(FILE) // 1024} KiB in blocks of 512 bytes"
+TFTP_PORT = 69
 UFTP_PORT = 1044
 
 
@@ -24,27 +25,30 @@ def tftp_server(lab):
 def tftp_hpa(lab):
     root = tftp_server(lab)
     server = os.path.join(lab.unpacked("tftpd-hpa"), "usr/sbin/in.tftpd")
-    lab.server.serve(server, "-L", "-4", "-s", "-u", "root", "-a", f"{lab.server.address}:69",
-                     root, port=69)
+    lab.server.serve(server, "-L", "-4", "-s", "-u", "root", "-a",
+                     f"{lab.server.address}:{TFTP_PORT}", root, port=TFTP_PORT)
     lab.client.run("tftp", "-4", "-m", "octet", lab.server.address, "-c", "get", "file",
                    cwd=lab.directory)
     return judge_blocks(read_file(lab.path("file")), WANTED)
 
 
+def atftp_server(lab):
+    lab.server.serve("atftpd", "--daemon", "--no-fork", "--user", "root", "--group", "root",
+                     "--logfile", "-", "--bind-address", lab.server.address, tftp_server(lab),
+                     port=TFTP_PORT)
+
+
 @program("atftp", "C", ONE_FILE, ["atftpd", "atftp"])
 def atftp(lab):
-    root = tftp_server(lab)
-    lab.server.serve("atftpd", "--daemon", "--no-fork", "--user", "root", "--group", "root", "--logfile", "-",
-                     "--bind-address", lab.server.address, root, port=69)
-    lab.client.run("atftp", "--get", "-r", "file", "-l", lab.path("got"), lab.server.address, 69)
+    atftp_server(lab)
+    lab.client.run("atftp", "--get", "-r", "file", "-l", lab.path("got"), lab.server.address,
+                   TFTP_PORT)
     return judge_blocks(read_file(lab.path("got")), WANTED)
 
 
 @program("curl", "C", ONE_FILE + ", by TFTP from atftpd", ["atftpd", "curl"])
 def curl(lab):
-    root = tftp_server(lab)
-    lab.server.serve("atftpd", "--daemon", "--no-fork", "--user", "root", "--group", "root", "--logfile", "-",
-                     "--bind-address", lab.server.address, root, port=69)
+    atftp_server(lab)
     lab.client.run("curl", "-s", "-o", lab.path("got"), f"tftp://{lab.server.address}/file")
     return judge_blocks(read_file(lab.path("got")), WANTED)
 
@@ -56,10 +60,11 @@ def uftp(lab):
     source = lab.path("source", data)
     target = os.path.join(lab.directory, "received")
     os.mkdir(target)
-    lab.server.serve("uftpd", "-d", "-D", target, "-I", lab.server.address, "-M", lab.server.address,
-                     "-p", UFTP_PORT, "-P", lab.path("pid"), "-L", lab.path("log"), port=UFTP_PORT)
-    lab.client.run("uftp", "-M", lab.server.address, "-P", lab.server.address, "-p", UFTP_PORT, "-I",
-                   lab.client.address, "-R", 8000, source)
+    lab.server.serve("uftpd", "-d", "-D", target, "-I", lab.server.address, "-M",
+                     lab.server.address, "-p", UFTP_PORT, "-P", lab.path("pid"), "-L", lab.path("log"),
+                     port=UFTP_PORT)
+    lab.client.run("uftp", "-M", lab.server.address, "-P", lab.server.address, "-p", UFTP_PORT,
+                   "-I", lab.client.address, "-R", 8000, source)
     return judge_blocks(read_file(os.path.join(target, "source")),
                         [data[at:at + 1024] for at in range(0, len(data), 1024)])
 

@@ -1,6 +1,5 @@
 """Languages and their runtimes: a few lines in each, by the UDP that it comes with."""
 import os
-import sys
 
 from entry import program
 from lab import PIPE, PORT, judge, numbered_lines

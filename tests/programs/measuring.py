@@ -2,6 +2,7 @@
 import json
 import re
 
+import harness
 from entry import program
 from lab import PORT, Result, explain
 
@@ -14,7 +15,9 @@ def number(pattern, text, group=1):
     return int(found[-1] if isinstance(found[-1], str) else found[-1][group - 1])
 
 
-@program("iperf3", "C", "500 datagrams of 1,000 bytes, counted by the server", ["iperf3"])
+@program("iperf3", "C", "500 datagrams of 1,000 bytes, counted by the server", ["iperf3"],
+         fails="Its client says over TCP that the test is over. That overtakes the last datagrams "
+         "where they are sent again: they arrive, but are not counted any more.")
 def iperf3(lab):
     server = lab.server.start("iperf3", "-s", "-1", "-J", "-p", PORT, plain=not lab.reliable)
     wait_listening(lab, server)
@@ -29,7 +32,6 @@ def iperf3(lab):
 
 def wait_listening(lab, server, port=PORT):
     """For a TCP control connection."""
-    import harness
     def listening():
         assert server.is_running(), explain(server)
         with open(f"/proc/{lab.holders[lab.server].pid}/net/tcp", encoding="ascii") as four, \
@@ -40,7 +42,8 @@ def wait_listening(lab, server, port=PORT):
     harness.poll_until(listening, f"{server.name} listens", lab.remaining_s())
 
 
-@program("iperf", "C++", "1,000 datagrams of 1,000 bytes, counted by the server", ["iperf"], quick=True)
+@program("iperf", "C++", "1,000 datagrams of 1,000 bytes, counted by the server", ["iperf"],
+         quick=True)
 def iperf(lab):
     server = lab.server.serve("iperf", "-s", "-u", "-p", PORT, "-i", 0)
     client = lab.client.run("iperf", "-u", "-c", lab.server.address, "-p", PORT, "-b", "4M", "-l",
@@ -52,10 +55,12 @@ def iperf(lab):
     if not found:
         return Result(0, 1000, False)
     lost, total = (int(each) for each in found[-1])
-    return Result(total - lost, 1000, total - lost >= 1000 and lost == 0)
+    return Result(total - lost, total, total >= 1000 and lost == 0)
 
 
-@program("nuttcp", "C", "1,000 datagrams of 1,000 bytes, counted by the server", ["nuttcp"])
+@program("nuttcp", "C", "1,000 datagrams of 1,000 bytes, counted by the server", ["nuttcp"],
+         remark="The client says several times that it is done, also when the server has closed its "
+         "socket. That is tried for RUDP_LINGER (10 s) before the client ends.")
 def nuttcp(lab):
     server = lab.server.start("nuttcp", "-S", "-1", "--nofork", "-P", PORT)
     wait_listening(lab, server)

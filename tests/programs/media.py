@@ -1,7 +1,5 @@
 """Video, telephony, games: streams in real time, and calls."""
 import glob
-import os
-import re
 
 from entry import program
 from lab import PORT, Result, judge, read_file

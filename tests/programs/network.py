@@ -159,7 +159,8 @@ def zone_file(lab):
                     "".join(f"{name}. A {address}\n" for name, address in RECORDS))
 
 
-@program("dnsmasq", "C", ASKED, ["dnsmasq-base", "bind9-dnsutils"], tag=DNS_TAG, remark=TAGGED, quick=True)
+@program("dnsmasq", "C", ASKED, ["dnsmasq-base", "bind9-dnsutils"], tag=DNS_TAG, remark=TAGGED,
+         quick=True)
 def dnsmasq(lab):
     hosts = lab.path("hosts", "".join(f"{address} {name}\n" for name, address in RECORDS))
     lab.server.serve("dnsmasq", "-d", "-C", "/dev/null", "--no-resolv", "--no-hosts",

@@ -1,6 +1,6 @@
 """Programs that carry standard input to standard output, and those that measure a path."""
 from entry import program
-from lab import PIPE, PORT, Result, block, judge_blocks
+from lab import PIPE, PORT, block, judge_blocks
 
 BLOCKS = [block(index, 1024).encode() for index in range(1000)]
 

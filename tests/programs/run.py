@@ -23,7 +23,7 @@ sys.path.insert(0, HERE)
 import lab as labs  # noqa: E402
 from entry import ENTRIES  # noqa: E402
 from link import leave_unless_possible  # noqa: E402
-import files, languages, measuring, media, network, plumbing, tunnels  # noqa: E401,E402,F401
+import files, languages, measuring, media, network, packaged, plumbing, tunnels  # noqa: E401,E402,F401
 
 SHOWN_PROGRAMS = 4
 FORM = "{:<22} {:<9} {:>14} {:>7}  {}"
