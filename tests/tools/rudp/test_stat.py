@@ -59,7 +59,8 @@ while not select.select([0], [], [], 0)[0]:
 print(count, wrong)
 """
 
-# Answers every request with one record, and says that the list goes on where it began.
+# Answers every request with one record, and says that the list goes on where it began; or with
+# answers to something else, as many as the reader takes.
 IMPOSTOR = """
 import os, socket, struct, threading
 sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -68,8 +69,14 @@ def answer():
     while True:
         request, reader = sock.recvfrom(100)
         magic, version, echo, first, second = struct.unpack("=IIQQQ", request)
-        sock.sendto(struct.pack("=IIIIQQQ6Q320x", magic, version, 0, 1, echo, first, second,
-                                *[0] * 6), reader)
+        try:
+            while True:
+                sock.sendto(struct.pack("=IIIIQQQ6Q320x", magic, version, 0, 1, echo + FLOODS,
+                                        first, second, *[0] * 6), reader)
+                if not FLOODS:
+                    break
+        except OSError:
+            pass  # the reader is gone
 threading.Thread(target=answer, daemon=True).start()
 print("ready", flush=True)
 os.read(0, 1)
@@ -314,17 +321,26 @@ class Stat(EndToEndTest):
         self.assertGreater(count, 1000)
         self.assertEqual(wrong, 0)
 
-    def test_impostor(self):
-        """Who has a name like ours and never comes to an end is read no longer than it makes sense."""
-        impostor = subprocess.Popen(
-            [sys.executable, "-c", IMPOSTOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.addCleanup(impostor.wait)
-        self.addCleanup(impostor.stdin.close)
-        self.addCleanup(impostor.stdout.close)
-        impostor.stdout.readline()
-        result = stat("--json", str(impostor.pid))
+    def impostor(self, floods):
+        process = subprocess.Popen([sys.executable, "-c", f"FLOODS = {floods}\n{IMPOSTOR}"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.stdout.close)
+        process.stdout.readline()
+        return process.pid
+
+    def test_list_without_end(self):
+        """Who only claims to be a shim's process is read no longer than it makes sense."""
+        pid = self.impostor(0)
+        result = stat("--json", str(pid))
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual(len(process_of(result.stdout, impostor.pid)["sockets"]), 1)
+        self.assertEqual(len(process_of(result.stdout, pid)["sockets"]), 1)
+
+    def test_flood_of_answers(self):
+        result = stat(str(self.impostor(1)))
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("does not answer", result.stderr)
 
     def test_usage(self):
         for wrong in ("x", "0", "12x", "--watch=1ms", "--watch=4000s", "--watch=", "--watch=1h"):
