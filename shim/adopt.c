@@ -141,7 +141,9 @@ static int copy_known(int fd)
     if (result >= 0)
         (void)fd_table_set(fd, known, &stored);
     shim_socket_release(known);
-    return result < 0 ? (int)result : 1;
+    if (result < 0)
+        return (int)result;
+    return stored ? 1 : -ENOMEM;
 }
 
 /* ------------------------------------------------------------------------------------------------

@@ -5,8 +5,11 @@
                                                          over PATH and closes it
     share_socket.py take PATH COUNT                      answers COUNT datagrams on the socket passed
     share_socket.py bind PATH COUNT PORT [PEER_PORT]     the same with a socket that nobody has bound yet
+    share_socket.py send PATH PEER_PORT                  sends on the socket passed when standard input
+                                                         ends, and prints what came of it
     share_socket.py call PORT COUNT PEER_PORT            asks from PORT; each answer repeats its question
 """
+import errno
 import os
 import socket
 import struct
@@ -98,6 +101,17 @@ def bind(path, count, port, peer_port=None):
     connection.close()
 
 
+def send(path, peer_port):
+    _, sock = receive_socket(path)
+    print(sock.getsockname()[1], flush=True)
+    sys.stdin.read()
+    try:
+        sock.sendto(b"x", (HOST, int(peer_port)))
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+    print(sock.getsockname()[1])
+
+
 def call(port, count, peer_port):
     sock = bound(port)
     sock.connect((HOST, peer_port))
@@ -118,6 +132,8 @@ def main():
         take(*arguments)
     elif verb == "bind":
         bind(*arguments)
+    elif verb == "send":
+        send(*arguments)
     else:
         call(*map(int, arguments))
 

@@ -157,6 +157,21 @@ class SharedSocketTest(AdoptTest):
         self.assert_passed(port, giver, taker)
 
 
+    def test_passed_by_a_process_that_is_killed(self):
+        """Nobody is left who could run the sessions: better an error than silence."""
+        port = harness.free_port()
+        gate_read, gate_write = os.pipe()
+        giver, path = self.give(port)
+        taker = self.start([*SHARE, "send", path, str(harness.free_port())], stdin=gate_read)
+        os.close(gate_read)
+        harness.poll_until(lambda: taker.read().endswith(b"\n"), "the socket is passed")
+        giver.process.kill()
+        giver.wait()
+        os.close(gate_write)
+        self.assertEqual(taker.wait(), 0, taker.read_errors())
+        self.assertEqual(taker.read(), f"{port}\nECONNREFUSED\n{port}\n".encode())
+
+
 class OtherProgramsTest(AdoptTest):
     def test_started_while_sessions_live(self):
         port = harness.free_port()
