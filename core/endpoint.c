@@ -84,9 +84,11 @@ static uint64_t new_id(const struct rudp_endpoint *endpoint)
 {
     uint64_t id;
 
-    do
+    do {
         id = rudp_random_u64(&endpoint->host);
-    while (id == 0 || endpoint_find_id(endpoint, id) != NULL);
+        if (endpoint->id_tag != 0)
+            id = id >> 16 | (uint64_t)endpoint->id_tag << 48;
+    } while (id == 0 || endpoint_find_id(endpoint, id) != NULL);
     return id;
 }
 

@@ -211,6 +211,10 @@ enum rudp_status rudp_endpoint_attach(struct rudp_endpoint *endpoint, struct rud
 /* Makes sure that attaching one session does not fail for want of memory. RUDP_E_MEMORY. */
 enum rudp_status rudp_endpoint_make_room(struct rudp_endpoint *endpoint);
 
+/* Ids chosen from now on carry the tag (> 0) in their 16 highest bits, so that somebody else who
+ * gets a packet with one knows where it belongs. */
+void rudp_endpoint_set_id_tag(struct rudp_endpoint *endpoint, uint16_t tag);
+
 /* Endpoints with one key accept each other's tokens. */
 void rudp_endpoint_set_token_key(struct rudp_endpoint *endpoint, uint64_t k0, uint64_t k1);
 

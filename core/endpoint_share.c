@@ -48,6 +48,12 @@ enum rudp_claim rudp_endpoint_claim(struct rudp_endpoint *endpoint,
     return is_own ? RUDP_CLAIM_OWN : RUDP_CLAIM_STRAY;
 }
 
+void rudp_endpoint_set_id_tag(struct rudp_endpoint *endpoint, uint16_t tag)
+{
+    ENDPOINT_CALL(endpoint);
+    endpoint->id_tag = tag;
+}
+
 void rudp_endpoint_set_token_key(struct rudp_endpoint *endpoint, uint64_t k0, uint64_t k1)
 {
     ENDPOINT_CALL(endpoint);

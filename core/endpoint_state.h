@@ -18,6 +18,7 @@ struct rudp_endpoint {
     struct rudp_config config;
     struct rudp_host host;
     bool accepting;
+    uint16_t id_tag; /* 0: none */
     struct rudp_siphash_key table_key;
     struct rudp_siphash_key cookie_key;
     struct rudp_table by_id;      /* sessions that are not over, by local id */

@@ -1,5 +1,6 @@
 #include "engine/descriptor.h"
 
+#include "engine/engine.h"
 #include "engine/system.h"
 
 #include <pthread.h>
@@ -108,4 +109,17 @@ void engine_descriptor_after_fork(void)
 
     pthread_mutex_unlock(&limit_mutex);
     engine_sys_restore_signals(mask);
+}
+
+static void (*descriptor_guard)(int fd, bool is_private);
+
+void engine_set_descriptor_guard(void (*guard)(int fd, bool is_private))
+{
+    descriptor_guard = guard;
+}
+
+void engine_guard_descriptor(int fd, bool is_private)
+{
+    if (descriptor_guard != NULL)
+        descriptor_guard(fd, is_private);
 }

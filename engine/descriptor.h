@@ -26,6 +26,9 @@ bool engine_descriptor_exceeds(const struct engine_descriptor_room *room, int fd
  * wrapped. */
 int engine_descriptor_move_high(int fd);
 
+/* Tells who asked to be told (engine_set_descriptor_guard) that fd is ours, or no longer. */
+void engine_guard_descriptor(int fd, bool is_private);
+
 /* A close-on-exec copy of fd, high if a high number is free. The copy, or a negative errno. */
 int engine_descriptor_copy_high(int fd);
 

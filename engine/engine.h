@@ -111,6 +111,10 @@ void engine_socket_retire(struct engine_socket *sock, void (*on_retired)(void *c
  * them. Returns how many were written: 0 before the first socket. */
 size_t engine_descriptors(int *fds, size_t count_max);
 
+/* Is told of descriptors of the engine that come and go later than those. Before the first socket.
+ */
+void engine_set_descriptor_guard(void (*guard)(int fd, bool is_private));
+
 void engine_socket_enter(struct engine_socket *sock);
 void engine_socket_leave(struct engine_socket *sock);
 

@@ -1,6 +1,7 @@
 #include "engine/share.h"
 
 #include "core/list.h"
+#include "engine/forward.h"
 
 #define PORT_COUNT       65536u
 #define MOVE_COUNT_BATCH 64u
@@ -8,19 +9,43 @@
 /* How many sockets of the process have the port. Pages that nobody writes to cost nothing. */
 static _Atomic uint32_t port_counts[PORT_COUNT];
 
+static void leave_forward(struct engine_socket *sock)
+{
+    if (sock->forward_port != 0)
+        engine_forward_leave(sock->forward_port);
+    sock->forward_port = 0;
+}
+
+static void join_forward(struct engine_socket *sock)
+{
+    uint16_t port = sock->wire.reuses && sock->is_owned ? sock->wire.local.port : 0;
+
+    if (sock->forward_port == port)
+        return;
+    leave_forward(sock);
+    uint16_t slot = port == 0 ? 0 : engine_forward_join(port);
+
+    if (slot == 0)
+        return;
+    sock->forward_port = port;
+    rudp_endpoint_set_id_tag(sock->endpoint, slot);
+}
+
 void engine_share_update(struct engine_socket *sock)
 {
     uint16_t port = sock->wire.local.port;
     uint16_t before = atomic_exchange(&sock->shared_port, port);
 
-    if (before == port)
-        return;
-    atomic_fetch_sub(&port_counts[before], before != 0);
-    atomic_fetch_add(&port_counts[port], port != 0);
+    if (before != port) {
+        atomic_fetch_sub(&port_counts[before], before != 0);
+        atomic_fetch_add(&port_counts[port], port != 0);
+    }
+    join_forward(sock);
 }
 
 void engine_share_forget(struct engine_socket *sock)
 {
+    leave_forward(sock);
     uint16_t before = atomic_exchange(&sock->shared_port, 0);
 
     atomic_fetch_sub(&port_counts[before], before != 0);
@@ -35,8 +60,9 @@ bool engine_share_is_stray(const struct engine_socket *sock, const struct wire_p
 {
     uint64_t id;
 
-    return has_company(sock) && rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data,
-                                                    packet->bytes, &id) == RUDP_CLAIM_STRAY;
+    return (has_company(sock) || sock->forward_port != 0) &&
+           rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes, &id) ==
+               RUDP_CLAIM_STRAY;
 }
 
 static bool is_on_port(const struct engine_socket *sock, uint16_t port)
@@ -91,6 +117,13 @@ static bool accepts_packet(const struct search *search, struct engine_socket *so
            (!sock->wire.is_connected || rudp_address_equal(&sock->wire.peer, &packet->remote));
 }
 
+static bool is_any_socket(const struct search *search, struct engine_socket *sock)
+{
+    (void)search;
+    (void)sock;
+    return true;
+}
+
 static void receive_locked(struct engine_socket *sock, const struct wire_packet *packet)
 {
     struct rudp_path path = {.remote = packet->remote};
@@ -103,36 +136,83 @@ static void receive_locked(struct engine_socket *sock, const struct wire_packet 
     engine_socket_unlock(sock);
 }
 
+void engine_share_receive(uint16_t port, const struct wire_packet *packet)
+{
+    struct search search = {.port = port, .packet = packet, .matches = owns_packet};
+    struct engine_socket *target = find(&search);
+
+    if (target == NULL) {
+        search.matches = accepts_packet;
+        target = find(&search);
+    }
+    if (target == NULL) { /* to be told that nobody knows it */
+        search.matches = is_any_socket;
+        target = find(&search);
+    }
+    if (target != NULL)
+        receive_locked(target, packet);
+}
+
+/* Where the session is, and how the socket is that the packet arrived at. */
+struct stray {
+    uint64_t id; /* 0: a hello, or a reset */
+    uint16_t port;
+    bool is_forwarded; /* other processes may share the port */
+    bool is_accepting;
+    bool is_connected;
+    bool is_retired;
+};
+
+static struct stray survey(struct engine_socket *sock, const struct wire_packet *packet)
+{
+    struct stray stray = {.port = atomic_load(&sock->shared_port)};
+
+    engine_socket_lock(sock);
+    stray.is_retired = sock->is_retired;
+    if (!sock->is_retired) {
+        (void)rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes,
+                                  &stray.id);
+        stray.is_forwarded = sock->forward_port != 0;
+        stray.is_accepting = rudp_endpoint_is_accepting(sock->endpoint);
+        stray.is_connected = sock->wire.is_connected;
+    }
+    engine_socket_unlock(sock);
+    return stray;
+}
+
+static void receive_here(struct engine_socket *sock, const struct wire_packet *packet)
+{
+    engine_socket_lock(sock);
+    if (sock->is_retired)
+        engine_socket_unlock(sock);
+    else
+        receive_locked(sock, packet);
+}
+
 void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet *packet)
 {
-    struct search search = {
-        .port = atomic_load(&sock->shared_port),
-        .packet = packet,
-        .matches = owns_packet,
-    };
-    struct engine_socket *target = find(&search);
+    struct stray stray = survey(sock, packet);
+    struct search search = {.port = stray.port, .packet = packet, .matches = owns_packet};
+    struct engine_socket *target = stray.is_retired ? NULL : find(&search);
 
     if (target != NULL) {
         receive_locked(target, packet);
         return;
     }
-    engine_socket_lock(sock);
-    if (!sock->is_retired && rudp_endpoint_is_accepting(sock->endpoint)) {
-        receive_locked(sock, packet);
+    /* A socket that is connected to the peer serves it from now on: a reset brings it here. */
+    if (stray.is_forwarded && !stray.is_connected &&
+        engine_forward_send(stray.port, (uint16_t)(stray.id >> 48), packet))
+        return;
+    if (stray.is_accepting || stray.is_retired) {
+        receive_here(sock, packet);
         return;
     }
-    engine_socket_unlock(sock);
     search.matches = accepts_packet;
     target = find(&search);
-    if (target == NULL) {
-        engine_socket_lock(sock);
-        if (sock->is_retired)
-            engine_socket_unlock(sock);
-        else
-            receive_locked(sock, packet);
-        return;
-    }
-    receive_locked(target, packet);
+    if (target != NULL)
+        receive_locked(target, packet);
+    else if (stray.id != 0 || !stray.is_forwarded || !engine_forward_send_any(stray.port, packet))
+        receive_here(sock, packet);
 }
 
 /* --- Sessions that move ----------------------------------------------------------------------- */

@@ -18,6 +18,10 @@ void engine_share_forget(struct engine_socket *sock);
  * locked, instead of being received here. */
 bool engine_share_is_stray(const struct engine_socket *sock, const struct wire_packet *packet);
 
+/* A packet that another process forwarded: to the socket on the port that knows it, else to one
+ * that accepts. On the engine thread, nothing locked. */
+void engine_share_receive(uint16_t port, const struct wire_packet *packet);
+
 /* On the engine thread, nothing locked. */
 void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet *packet);
 

@@ -2,6 +2,7 @@
 
 #include "core/list.h"
 #include "engine/descriptor.h"
+#include "engine/forward.h"
 #include "engine/memory.h"
 #include "engine/random.h"
 #include "engine/share.h"
@@ -386,6 +387,7 @@ void engine_before_fork(void)
     sockets.fork_mask = mask;
     for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next)
         engine_socket_lock(sock);
+    engine_forward_before_fork();
     engine_thread_before_fork();
     wire_before_fork();
     engine_descriptor_before_fork();
@@ -406,6 +408,7 @@ void engine_after_fork_parent(void)
     engine_descriptor_after_fork();
     wire_after_fork();
     engine_thread_after_fork_parent();
+    engine_forward_after_fork_parent();
     unlock_after_fork();
 }
 
@@ -413,9 +416,11 @@ void engine_after_fork_child(void)
 {
     engine_descriptor_after_fork();
     wire_after_fork();
+    engine_forward_after_fork_child();
     engine_memory_after_fork_child();
     engine_thread_after_fork_child();
     for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next) {
+        sock->forward_port = 0;
         sock->is_owned = false;
         sock->timer.entry = (struct rudp_wheel_entry){.next = NULL};
     }

@@ -33,6 +33,7 @@ struct engine_socket {
     void (*on_watch)(void *context, struct engine_socket *sock, uint32_t events);
     struct engine_wait session_wait;
     struct engine_socket_stats stats;
+    uint16_t forward_port;        /* joined in forward.h; 0: none */
     _Atomic uint16_t shared_port; /* share.c's; 0: none. Read without the lock. */
     bool is_owned;                /* this process runs its engine */
     bool is_retired;              /* no callback runs any more */

@@ -88,6 +88,14 @@ static bool is_any(const struct rudp_address *address)
            memcmp(address->ip, any_v4, sizeof any_v4) == 0;
 }
 
+static bool lets_others_in(int fd)
+{
+    int value = 0;
+
+    return (engine_sys_getsockopt_int(fd, SOL_SOCKET, SO_REUSEPORT, &value) == 0 && value != 0) ||
+           (engine_sys_getsockopt_int(fd, SOL_SOCKET, SO_REUSEADDR, &value) == 0 && value != 0);
+}
+
 void wire_refresh(struct wire *wire)
 {
     struct sockaddr_storage storage = {.ss_family = AF_UNSPEC};
@@ -97,6 +105,7 @@ void wire_refresh(struct wire *wire)
                                       sizeof storage))
         wire->local = (struct rudp_address){.port = 0};
     wire->is_wildcard = is_any(&wire->local);
+    wire->reuses = lets_others_in(wire->fd);
     wire->is_connected = engine_sys_getpeername(wire->fd, &storage) == 0 &&
                          engine_address_from_sockaddr(
                              &wire->peer, (const struct sockaddr *)&storage, sizeof storage);

@@ -17,6 +17,7 @@ struct wire {
     sa_family_t family; /* AF_INET or AF_INET6 */
     bool is_wildcard;   /* bound to no address: answers must name theirs */
     bool is_connected;
+    bool reuses;               /* the program lets other sockets have its port */
     struct rudp_address local; /* port 0: not bound yet */
     struct rudp_address peer;  /* while connected */
 };

@@ -140,6 +140,7 @@ __attribute__((constructor)) static void begin(void)
     }
     shim_log_set(settings.log_level, program_invocation_short_name, settings.log_path);
     engine_set_memory_max(settings.memory_bytes_max);
+    engine_set_descriptor_guard(fd_table_set_private);
     engine_share_memory();
     shim_discovery_begin();
     await_exit();

@@ -104,7 +104,7 @@ def processes(port):
             ready.close()
             stop, stopper = socket.socketpair()
             server = bound(port)
-            done.close()
+            done.send(b"b")
             threading.Timer(seconds, stopper.close).start()
             answer_until(server, stop)
             server.close()

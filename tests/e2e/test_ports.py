@@ -13,11 +13,11 @@ SERVERS = os.path.join(harness.HERE, "port_servers.py")
 
 
 class PortTest(EndToEndTest):
-    def serve(self, *command):
-        return self.start([str(word) for word in command]).wait_bound(int(command[-1]))
+    def serve(self, *command, port):
+        return self.start(list(command)).wait_bound(port)
 
     def serve_python(self, mode, port):
-        return self.serve(sys.executable, "-B", SERVERS, mode, port)
+        return self.serve(sys.executable, "-B", SERVERS, mode, str(port), port=port)
 
     def call(self, port, client_count, call_count, *impairments):
         """Every client gets the answer to each of its requests, in order, once."""
@@ -37,6 +37,21 @@ class PortTest(EndToEndTest):
         port = harness.free_port()
         self.serve_python("threads", port)
         self.call(port, 20, 400, *LOSSY)
+
+    def test_a_child_for_each_request(self):
+        port = harness.free_port()
+        self.serve_python("fork", port)
+        self.call(port, 10, 20, *LOSSY)
+
+    def test_children_that_receive_on_one_socket(self):
+        port = harness.free_port()
+        self.serve_python("prefork", port)
+        self.call(port, 20, 50, *LOSSY)
+
+    def test_socat_with_a_child_for_each_request(self):
+        port = harness.free_port()
+        self.serve("socat", f"UDP4-RECVFROM:{port},fork", "EXEC:cat", port=port)
+        self.call(port, 10, 5, *LOSSY)
 
     def test_a_server_that_starts_again(self):
         """Ended cleanly and started again under load, over and over: no request is lost."""
