@@ -262,13 +262,14 @@ static bool is_in_phase(const struct shim_socket *sock, uint32_t phase)
     return atomic_load(&sock->phase) == phase;
 }
 
-/* With messages waiting it cannot be claimed, so it is not being taken apart. */
+/* With messages waiting it cannot be claimed, so it is not being taken apart. The engine is looked
+ * at first: a socket that is just being made has none, and nothing else that may be read. */
 static bool is_pending(const struct shim_socket *sock, uint32_t phase_before)
 {
     uint32_t phase = atomic_load(&sock->phase);
 
-    return phase != SHIM_FREE && phase < phase_before && sock->shared != NULL &&
-           shim_socket_engine(sock) != NULL && atomic_load(&sock->shared->pending_count) > 0;
+    return phase != SHIM_FREE && phase < phase_before && shim_socket_engine(sock) != NULL &&
+           atomic_load(&sock->shared->pending_count) > 0;
 }
 
 struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count)
