@@ -26,13 +26,22 @@ void raw_send(int fd, const char *text, const struct udp_address *to)
                      (long)strlen(text));
 }
 
-void raw_expect(int fd, const char *text)
+void raw_expect_from(int fd, const char *text, struct udp_address *from)
 {
     char buffer[64] = "";
     struct pollfd entry = {.fd = fd, .events = POLLIN};
 
     ck_assert_int_eq(poll(&entry, 1, UDP_PATIENCE_MS), 1);
-    ck_assert_int_eq(RAW_CALL(SYS_recvfrom, fd, raw_pointer(buffer), sizeof buffer - 1, 0, 0, 0),
+    from->bytes = sizeof from->addr;
+    ck_assert_int_eq(RAW_CALL(SYS_recvfrom, fd, raw_pointer(buffer), sizeof buffer - 1, 0,
+                              raw_pointer(&from->addr), raw_pointer(&from->bytes)),
                      (long)strlen(text));
     ck_assert_str_eq(buffer, text);
+}
+
+void raw_expect(int fd, const char *text)
+{
+    struct udp_address from;
+
+    raw_expect_from(fd, text, &from);
 }

@@ -11,5 +11,6 @@ void raw_send(int fd, const char *text, const struct udp_address *to);
 
 /* Waits for a datagram, which must be text and nothing else. */
 void raw_expect(int fd, const char *text);
+void raw_expect_from(int fd, const char *text, struct udp_address *from);
 
 #endif

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,49 @@ START_TEST(child_of_the_owner)
 }
 END_TEST
 
+/* What was held is the socket's: when its owner is killed, the process that goes on asks anew. */
+START_TEST(owner_is_killed)
+{
+    struct udp_address plain;
+    int ready[2];
+    int status;
+    char byte;
+    int plain_fd = raw_bound(SILENT_HOST, &plain);
+
+    be_silent();
+    UDP_ASSERT_OK(pipe(ready));
+    pid_t owner = fork();
+
+    ck_assert_int_ge(owner, 0);
+    if (owner == 0) {
+        struct udp_address own;
+        int fd = udp_bound(AF_INET, &own);
+        pid_t heir = fork();
+
+        if (heir == 0) {
+            (void)recv(fd, &byte, 1, MSG_DONTWAIT); /* from its first call on it stands by */
+            if (write(ready[1], "x", 1) != 1 || recv(fd, &byte, 1, 0) != 1)
+                _exit(1);
+            udp_send_text(fd, "heard", &plain);
+            _exit(0);
+        }
+        if (read(ready[0], &byte, 1) != 1)
+            _exit(1);
+        udp_send_text(fd, "held", &plain);
+        udp_send_text(fd, "too", &plain);
+        (void)raise(SIGKILL);
+    }
+    ck_assert_int_eq(waitpid(owner, &status, 0), owner);
+    ck_assert(WIFSIGNALED(status));
+    struct udp_address seen;
+
+    raw_expect_from(plain_fd, "held", &seen);
+    raw_expect(plain_fd, "too");
+    raw_send(plain_fd, "x", &seen);
+    raw_expect(plain_fd, "heard");
+}
+END_TEST
+
 /* A new socket of a forked child asks by itself. */
 START_TEST(socket_of_a_child)
 {
@@ -315,5 +359,6 @@ int main(void)
 {
     return SUITE_RUN("fallback", plain_peer, speaking_peer, closest_socket_decides, silent_host,
                      back_pressure, closed_while_held, exit_while_held, child_of_the_owner,
-                     socket_of_a_child, hello_while_held, too_many_questions, plain_refusal);
+                     owner_is_killed, socket_of_a_child, hello_while_held, too_many_questions,
+                     plain_refusal);
 }
