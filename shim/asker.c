@@ -172,11 +172,11 @@ static void send_query(const struct rudp_address *to, const uint8_t query[RUDP_Q
 /* False: a wire is full, some had to stay. */
 static bool sweep_all(void)
 {
-    uint32_t skip_count = 0;
+    uint32_t place = 0;
     bool is_done = true;
     struct shim_socket *sock;
 
-    while ((sock = shim_socket_pin_pending(&skip_count)) != NULL) {
+    while ((sock = shim_socket_pin_pending(&place)) != NULL) {
         struct engine_socket *engine = shim_socket_engine(sock);
 
         engine_socket_enter(engine);

@@ -169,12 +169,12 @@ void shim_linger_revive(struct shim_socket *sock)
 
 void shim_linger_sweep(void)
 {
-    uint32_t skip_count = 0;
+    uint32_t place = 0;
     struct shim_socket *sock;
 
     if (atomic_load(&orphan_count) == 0)
         return;
-    while ((sock = shim_socket_pin(SHIM_ORPHAN, &skip_count)) != NULL)
+    while ((sock = shim_socket_pin(SHIM_ORPHAN, &place)) != NULL)
         shim_socket_release(sock); /* looks anew whether somebody holds it */
 }
 
@@ -220,10 +220,10 @@ static void search_port(void *context, struct shim_socket *sock)
 
 static void hurry_port(uint16_t port)
 {
-    uint32_t skip_count = 0;
+    uint32_t place = 0;
     struct shim_socket *sock;
 
-    while ((sock = shim_socket_pin(SHIM_LINGER, &skip_count)) != NULL) {
+    while ((sock = shim_socket_pin(SHIM_LINGER, &place)) != NULL) {
         struct engine_socket *engine = shim_socket_engine(sock);
 
         if (engine != NULL && sock->shared->local.port == port)

@@ -236,21 +236,21 @@ bool shim_socket_drop_last_use(struct shim_socket *sock)
 }
 
 static struct shim_socket *pin(bool (*is_wanted)(const struct shim_socket *sock, uint32_t phase),
-                               uint32_t phase, uint32_t *skip_count)
+                               uint32_t phase, uint32_t *place)
 {
     struct engine_signal_mask mask = shim_lock(&pool_mutex);
     struct shim_socket *found = NULL;
-    uint32_t seen_count = 0;
+    uint32_t at = 0;
 
     for (struct slab *slab = slabs; slab != NULL && found == NULL; slab = slab->next) {
         for (size_t index = 0; index < SLAB_COUNT && found == NULL; index++) {
             struct shim_socket *sock = &slab->sockets[index];
 
-            if (is_wanted(sock, phase) && seen_count++ >= *skip_count)
+            if (at++ >= *place && is_wanted(sock, phase))
                 found = sock;
         }
     }
-    *skip_count = seen_count;
+    *place = at;
     if (found != NULL)
         shim_socket_use(found);
     shim_unlock(&pool_mutex, mask);
@@ -272,14 +272,14 @@ static bool is_pending(const struct shim_socket *sock, uint32_t phase_before)
            atomic_load(&sock->shared->pending_count) > 0;
 }
 
-struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count)
+struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *place)
 {
-    return pin(is_in_phase, phase, skip_count);
+    return pin(is_in_phase, phase, place);
 }
 
-struct shim_socket *shim_socket_pin_pending(uint32_t *skip_count)
+struct shim_socket *shim_socket_pin_pending(uint32_t *place)
 {
-    return pin(is_pending, SHIM_FINISHED, skip_count);
+    return pin(is_pending, SHIM_FINISHED, place);
 }
 
 bool shim_socket_claim(struct shim_socket *sock)

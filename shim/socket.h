@@ -198,11 +198,12 @@ void shim_socket_free(struct shim_socket *sock);
 void shim_socket_each(void (*visit)(void *context, struct shim_socket *sock), void *context);
 
 /* A use of the next socket in the given phase (ORPHAN or LINGER: they have none, and are not
- * revived otherwise), or NULL when there are no more. *skip_count, 0 at first, counts through. */
-struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *skip_count);
+ * revived otherwise), or NULL when there are no more. *place, 0 at first, is where to look on: what
+ * is done with a socket may take it out of the phase. */
+struct shim_socket *shim_socket_pin(enum shim_phase phase, uint32_t *place);
 
 /* The same for sockets served here whose messages wait (pending.h). */
-struct shim_socket *shim_socket_pin_pending(uint32_t *skip_count);
+struct shim_socket *shim_socket_pin_pending(uint32_t *place);
 
 /* Takes back the last use, entered (unless not started): false when another one appeared meanwhile.
  * With the answer true nobody but pins can use it. */

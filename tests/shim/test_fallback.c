@@ -119,7 +119,7 @@ START_TEST(silent_host)
 {
     struct udp_address plain;
     struct udp_address own;
-    char text[16];
+    char text[32];
     int plain_fd = raw_bound(SILENT_HOST, &plain);
 
     be_silent();
@@ -133,6 +133,24 @@ START_TEST(silent_host)
         (void)snprintf(text, sizeof text, "number %d", index);
         raw_expect(plain_fd, text);
     }
+}
+END_TEST
+
+/* Of several sockets that wait for one answer, each gets it. */
+START_TEST(several_sockets)
+{
+    enum {
+        SOCKET_COUNT = 5
+    };
+    struct udp_address plain;
+    struct udp_address own;
+    int plain_fd = raw_bound(SILENT_HOST, &plain);
+
+    be_silent();
+    for (int index = 0; index < SOCKET_COUNT; index++)
+        udp_send_text(udp_bound(AF_INET, &own), "held", &plain);
+    for (int index = 0; index < SOCKET_COUNT; index++)
+        raw_expect(plain_fd, "held");
 }
 END_TEST
 
@@ -358,7 +376,7 @@ END_TEST
 int main(void)
 {
     return SUITE_RUN("fallback", plain_peer, speaking_peer, closest_socket_decides, silent_host,
-                     back_pressure, closed_while_held, exit_while_held, child_of_the_owner,
-                     owner_is_killed, socket_of_a_child, hello_while_held, too_many_questions,
-                     plain_refusal);
+                     several_sockets, back_pressure, closed_while_held, exit_while_held,
+                     child_of_the_owner, owner_is_killed, socket_of_a_child, hello_while_held,
+                     too_many_questions, plain_refusal);
 }
