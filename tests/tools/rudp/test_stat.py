@@ -59,6 +59,20 @@ while not select.select([0], [], [], 0)[0]:
 print(count, wrong)
 """
 
+# Receives once, then forks a child that goes on.
+HEIR = """
+import os, signal, socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((sys.argv[1], int(sys.argv[2])))
+os.write(1, sock.recv(10))
+child = os.fork()
+if child:
+    os.write(1, b"%d.\\n" % child)
+    signal.pause()
+while True:
+    os.write(1, sock.recv(10))
+"""
+
 # Answers every request with one record, and says that the list goes on where it began; or with
 # answers to something else, as many as the reader takes.
 IMPOSTOR = """
@@ -329,6 +343,22 @@ class Stat(EndToEndTest):
         self.addCleanup(process.stdout.close)
         process.stdout.readline()
         return process.pid
+
+    def test_heir_shows_what_it_took_over(self):
+        port = harness.free_port()
+        owner = self.start([sys.executable, "-c", HEIR, HOST, str(port)]).wait_bound(port)
+        sender = self.start([built("udp_stream"), "send", HOST, str(port)], stdin=subprocess.PIPE)
+        self.addCleanup(sender.process.stdin.close)
+        self.feed(sender, pack([b"first\n"]))
+        poll_until(lambda: owner.read().endswith(b".\n"), "the child is there")
+        child = int(owner.read().split()[1].rstrip(b"."))
+        self.addCleanup(os.kill, child, signal.SIGKILL)
+        owner.process.kill()
+        self.feed(sender, pack([b"second\n"]))
+        poll_until(lambda: owner.read().endswith(b"second\n"), "the child receives")
+        session, = sessions_of(process_of(stat("--json", str(child)).stdout, child))
+        self.assertEqual((session["state"], session["received_message_count"]),
+                         ("established", 2))
 
     def test_list_without_end(self):
         """Who only claims to be a shim's process is read no longer than it makes sense."""
