@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 #define THREAD_STACK_BYTES ((size_t)256 * 1024)
 #define THREAD_EVENT_COUNT 64u
@@ -78,11 +79,10 @@ static void wake_up(void)
     pthread_mutex_unlock(&thread.lock);
 }
 
-static void *thread_main(void *argument)
+void engine_thread_run(void)
 {
     struct epoll_event events[THREAD_EVENT_COUNT];
 
-    (void)argument;
     for (;;) {
         run_jobs();
         run_timers();
@@ -104,6 +104,12 @@ static void *thread_main(void *argument)
                 source->on_ready(source, events[i].events);
         }
     }
+}
+
+static void *thread_main(void *argument)
+{
+    (void)argument;
+    engine_thread_run();
     return NULL;
 }
 
@@ -157,7 +163,7 @@ static int create_descriptors(void)
     return 0;
 }
 
-static int start_locked(void)
+static int prepare_locked(void)
 {
     struct engine_descriptor_room room;
 
@@ -169,6 +175,15 @@ static int start_locked(void)
         return result;
     rudp_wheel_init(&thread.wheel, engine_now_us());
     thread.sleep_until_us = 0;
+    return 0;
+}
+
+static int start_locked(void)
+{
+    int result = prepare_locked();
+
+    if (result < 0)
+        return result;
     int error = start_with_stack(THREAD_STACK_BYTES);
 
     if (error == EINVAL) /* a program with large thread-local storage, which the stack must hold */
@@ -191,6 +206,67 @@ int engine_thread_start(void)
         result = start_locked();
     pthread_mutex_unlock(&thread.lock);
     return result;
+}
+
+int engine_thread_become(void)
+{
+    pthread_mutex_lock(&thread.lock);
+    RUDP_ASSERT(!thread.is_started);
+    int result = prepare_locked();
+
+    thread.is_started = result == 0;
+    pthread_mutex_unlock(&thread.lock);
+    return result;
+}
+
+/* --- Standing still -----------------------------------------------------------------------------
+ */
+
+enum {
+    PARK_NONE,
+    PARK_WANTED,
+    PARK_DONE,
+};
+
+static void run_parked(struct engine_job *job);
+
+static struct {
+    struct engine_job job;
+    _Atomic uint32_t state;
+} parking = {.job = {.run = run_parked}};
+
+static void run_parked(struct engine_job *job)
+{
+    uint32_t wanted = PARK_WANTED;
+
+    (void)job;
+    if (!atomic_compare_exchange_strong(&parking.state, &wanted, PARK_DONE))
+        return;
+    engine_sys_futex_wake_all(&parking.state);
+    while (atomic_load(&parking.state) == PARK_DONE)
+        engine_sys_futex_wait(&parking.state, PARK_DONE, RUDP_NEVER);
+}
+
+void engine_thread_park(void)
+{
+    uint64_t deadline_us = engine_now_us() + RUDP_US_PER_S;
+    uint32_t none = PARK_NONE;
+
+    pthread_mutex_lock(&thread.lock);
+    bool is_started = thread.is_started;
+
+    pthread_mutex_unlock(&thread.lock);
+    if (!is_started || !atomic_compare_exchange_strong(&parking.state, &none, PARK_WANTED))
+        return;
+    engine_thread_post(&parking.job, true);
+    while (atomic_load(&parking.state) == PARK_WANTED && engine_now_us() < deadline_us)
+        engine_sys_futex_wait(&parking.state, PARK_WANTED, deadline_us - engine_now_us());
+}
+
+void engine_thread_unpark(void)
+{
+    atomic_store(&parking.state, PARK_NONE);
+    engine_sys_futex_wake_all(&parking.state);
 }
 
 size_t engine_descriptors(int *fds, size_t count_max)
@@ -299,5 +375,6 @@ void engine_thread_after_fork_child(void)
     }
     thread.jobs = NULL;
     thread.is_started = false;
+    atomic_store(&parking.state, PARK_NONE);
     pthread_mutex_unlock(&thread.lock);
 }

@@ -29,6 +29,16 @@ struct engine_job {
 /* Starts the thread if it does not run. 0 or a negative errno. Thread-safe. */
 int engine_thread_start(void);
 
+/* Instead of starting one: the calling thread is the background thread, of a process that has no
+ * other. run never returns. */
+int engine_thread_become(void);
+void engine_thread_run(void);
+
+/* Stops the thread between two rounds, so that the process may end without cutting its work; and
+ * lets it go on. Waits a second at most. Not on the thread itself. */
+void engine_thread_park(void);
+void engine_thread_unpark(void);
+
 /* Registers, changes, unregisters fd with the thread's epoll. 0 or a negative errno. */
 int engine_thread_add(struct engine_source *source, int fd, uint32_t events);
 int engine_thread_modify(struct engine_source *source, int fd, uint32_t events);

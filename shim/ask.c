@@ -226,6 +226,7 @@ void shim_ask_answer(struct shim_socket *sock)
     struct shim_pair_header header;
     struct parcel parcel;
 
+    atomic_store(&sock->shared->is_spread, true);
     parcel_init(&parcel, &header, sizeof header);
     long bytes = RAW_CALL(SYS_recvmsg, sock->pair_fd, raw_pointer(&parcel.message),
                           MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

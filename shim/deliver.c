@@ -26,6 +26,11 @@ void shim_deliver_stop(void)
     atomic_store(&is_stopped, true);
 }
 
+void shim_deliver_go_on(void)
+{
+    atomic_store(&is_stopped, false);
+}
+
 const struct rudp_config *shim_deliver_config(void)
 {
     return &shim_process_settings()->config;

@@ -28,6 +28,9 @@ void shim_deliver_choose_frame(struct shim_socket *sock);
  * delivered stays with its sender, who sends it to the next program on the port or hears of it. */
 void shim_deliver_stop(void);
 
+/* In a process that was forked since then. */
+void shim_deliver_go_on(void);
+
 /* The wire of a connected socket had an error: its session lives with it, or, when no rule tags
  * the peer, the program is told. */
 void shim_deliver_wire_error(struct shim_socket *sock, int error);

@@ -19,7 +19,7 @@
 
 #define WATCH_COUNT  32u /* owners that are waited for at once */
 #define BELL_COUNT   8u  /* arenas */
-#define ATTEMPTS_MAX 8u  /* each means that an owner ended while it was looked at */
+#define ATTEMPTS_MAX 64u /* each means that an owner ended while it was looked at */
 
 /* The end of one process. */
 struct watch {
@@ -38,6 +38,8 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* outside the start l
 static struct engine_signal_mask fork_mask;
 static struct watch watches[WATCH_COUNT];
 static struct bell bells[BELL_COUNT];
+
+static void arm(struct shim_socket *sock, bool anew);
 
 /* --- Waiting ------------------------------------------------------------------------------------
  */
@@ -73,9 +75,7 @@ static void rearm(pid_t pid)
         shim_socket_each(search_one, &search);
         if (search.found == NULL)
             return;
-        atomic_store(&search.found->watched_pid, 0);
-        atomic_store(&search.found->is_unwatched, true);
-        shim_heir_arm(search.found);
+        arm(search.found, true);
         shim_socket_release(search.found);
     }
 }
@@ -115,25 +115,27 @@ static struct watch *find_watch(pid_t pid)
     return NULL;
 }
 
-static bool watch_process(pid_t pid)
+/* 0 or a negative errno; -ESRCH: it has ended already. */
+static int watch_process(pid_t pid)
 {
     struct watch *watch = find_watch(pid);
 
     if (watch != NULL)
-        return true;
+        return 0;
     watch = find_watch(0);
     if (pid < 0 || watch == NULL)
-        return false;
+        return -EMFILE;
     int fd = engine_descriptor_move_high((int)engine_sys_pidfd(pid));
 
     if (fd < 0)
-        return false;
+        return fd;
     *watch = (struct watch){.source.on_ready = on_owner_end, .pid = pid, .fd = fd};
     fd_table_set_private(fd, true);
-    if (engine_thread_add(&watch->source, fd, EPOLLIN) == 0)
-        return true;
-    forget_watch(watch);
-    return false;
+    int result = engine_thread_add(&watch->source, fd, EPOLLIN);
+
+    if (result < 0)
+        forget_watch(watch);
+    return result;
 }
 
 static bool watch_bell(struct engine_arena *arena)
@@ -170,9 +172,13 @@ static bool stand_by(struct shim_socket *sock)
 
         if (pid == 0)
             continue;
-        if (!watch_process(pid) || !watch_bell(sock->arena))
+        result = watch_process(pid);
+        if (result == -ESRCH)
+            continue;
+        if (result < 0 || !watch_bell(sock->arena))
             return false;
         atomic_store(&sock->watched_pid, pid);
+        atomic_store(&sock->stands_by, true);
         shim_lease_stand_by(sock, true);
         if (shim_lease_holder(sock) != pid) /* the number may have been another process's already */
             continue;
@@ -182,17 +188,27 @@ static bool stand_by(struct shim_socket *sock)
     return false;
 }
 
-void shim_heir_arm(struct shim_socket *sock)
+/* anew: whoever was waited for is no more the owner. */
+static void arm(struct shim_socket *sock, bool anew)
 {
-    if (atomic_load(&sock->shared->endpoint) == NULL || shim_process_is_guest())
-        return; /* nobody has begun to run it, or this is not the process to go on */
     int saved_errno = errno;
     struct engine_signal_mask mask = shim_lock(&mutex);
 
+    if (anew) {
+        atomic_store(&sock->watched_pid, 0);
+        atomic_store(&sock->is_unwatched, true);
+    }
     if (atomic_load(&sock->is_unwatched) && stand_by(sock))
         atomic_store(&sock->is_unwatched, false);
     shim_unlock(&mutex, mask);
     errno = saved_errno;
+}
+
+void shim_heir_arm(struct shim_socket *sock)
+{
+    if (atomic_load(&sock->shared->endpoint) == NULL || shim_process_is_guest())
+        return; /* nobody has begun to run it, or this is not the process to go on */
+    arm(sock, false);
 }
 
 static void search_unwatched(void *context, struct shim_socket *sock)
@@ -234,6 +250,7 @@ static void forget_owner(void *context, struct shim_socket *sock)
 {
     (void)context;
     atomic_store(&sock->watched_pid, 0);
+    atomic_store(&sock->stands_by, false);
     atomic_store(&sock->is_unwatched, !sock->is_client); /* a client cannot go on */
 }
 

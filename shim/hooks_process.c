@@ -38,13 +38,13 @@ int hook_daemon(int stays_in_directory, int keeps_streams)
 
 void hook__exit(int status)
 {
-    shim_process_flush();
+    shim_process_leave();
     real._exit(status);
 }
 
 void hook__Exit(int status)
 {
-    shim_process_flush();
+    shim_process_leave();
     real._Exit(status);
 }
 
@@ -172,7 +172,7 @@ long hook_syscall(long number, ...)
         a[index] = va_arg(arguments, long);
     va_end(arguments);
     if (number == SYS_exit_group)
-        shim_process_flush();
+        shim_process_leave();
     if (shim_process_is_ready() &&
         (call_socket_hook(number, a, &result) || call_address_hook(number, a, &result) ||
          call_descriptor_hook(number, a, &result)))

@@ -2,7 +2,8 @@
 
 #include "engine/system.h"
 
-/* The first byte of the shared state is the lease, the next one is locked, shared, by heirs. */
+/* The first byte of the shared state is the lease; the next one is locked, shared, by heirs; the
+ * third by an owner that ends. */
 static uint64_t lease_byte(const struct shim_socket *sock)
 {
     return engine_arena_offset(sock->arena, sock->shared);
@@ -18,10 +19,15 @@ void shim_lease_drop(const struct shim_socket *sock)
     (void)engine_sys_lock(engine_arena_fd(sock->arena), lease_byte(sock), ENGINE_LOCK_NONE);
 }
 
-bool shim_lease_await(const struct shim_socket *sock)
+void shim_lease_announce_end(const struct shim_socket *sock)
 {
-    return engine_sys_lock_wait(engine_arena_fd(sock->arena), lease_byte(sock),
-                                ENGINE_LOCK_WRITE) == 0;
+    (void)engine_sys_lock(engine_arena_fd(sock->arena), lease_byte(sock) + 2, ENGINE_LOCK_WRITE);
+}
+
+void shim_lease_await_end(const struct shim_socket *sock)
+{
+    (void)engine_sys_lock_wait(engine_arena_fd(sock->arena), lease_byte(sock) + 2,
+                               ENGINE_LOCK_READ);
 }
 
 pid_t shim_lease_holder(const struct shim_socket *sock)

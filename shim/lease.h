@@ -11,8 +11,9 @@
 bool shim_lease_take(const struct shim_socket *sock);
 void shim_lease_drop(const struct shim_socket *sock);
 
-/* Waits while another process has it, then takes it. */
-bool shim_lease_await(const struct shim_socket *sock);
+/* The holder is about to end or to exec: others can wait for that, whoever has the lease then. */
+void shim_lease_announce_end(const struct shim_socket *sock);
+void shim_lease_await_end(const struct shim_socket *sock);
 
 /* The other process that has it: its pid, -1 when it has no number here; 0: none. */
 pid_t shim_lease_holder(const struct shim_socket *sock);

@@ -139,7 +139,7 @@ static bool is_heir(struct shim_socket *sock)
 {
     return sock->shared != NULL && atomic_load(&sock->shared->endpoint) != NULL &&
            !shim_process_is_guest() && atomic_load(&sock->shared->cookie) == sock->cookie &&
-           shim_socket_serve(sock) == 0;
+           !shim_lease_has_heir(sock) && shim_socket_serve(sock) == 0;
 }
 
 void shim_linger_abandon(struct shim_socket *sock)
@@ -165,6 +165,18 @@ void shim_linger_revive(struct shim_socket *sock)
     if (atomic_load(&sock->phase) == SHIM_ORPHAN)
         set_phase(sock, SHIM_OPEN);
     engine_socket_leave(engine);
+}
+
+void shim_linger_hand_over(struct shim_socket *sock)
+{
+    struct engine_socket *engine = atomic_exchange(&sock->engine, NULL);
+
+    set_phase(sock, SHIM_FINISHED);
+    engine_socket_detach(engine);
+    shim_lease_drop(sock);
+    shim_lease_ring(sock);
+    (void)shim_socket_drop_last_use(sock);
+    shim_socket_free(sock);
 }
 
 void shim_linger_sweep(void)
@@ -273,6 +285,9 @@ static void collect(void *context, struct shim_socket *sock)
         return;
     if (shim_lease_has_heir(sock))
         return; /* which goes on: nothing ends here */
+    if (atomic_load(&sock->shared->is_spread) && atomic_load(&sock->phase) < SHIM_LINGER &&
+        shim_pair_is_held(sock->cookie, sock->pair_fd))
+        return; /* by other processes, or by this one still (caretaker.h) */
     if (list->seen_count++ < list->skip_count || list->count == EXIT_BATCH_COUNT)
         return;
     shim_socket_use(sock); /* for good: the process ends */
@@ -325,7 +340,8 @@ static void flush_one(struct shim_socket *sock, uint64_t *deadline_us)
 static void say_goodbye(struct shim_socket *sock)
 {
     struct engine_socket *engine = shim_socket_engine(sock);
-    int fd = fd_table_find(sock);
+    bool is_closed = atomic_load(&sock->shared->is_spread); /* caretaker.h */
+    int fd = is_closed ? -1 : fd_table_find(sock);
 
     if (fd >= 0)
         shim_linger_count_unread(sock, fd);

@@ -22,6 +22,9 @@ void shim_linger_begin(struct shim_socket *sock);
 /* Entered, in a callback. A lingering socket lost a session. */
 void shim_linger_progress(struct shim_socket *sock);
 
+/* Leaves an orphan, of which the caller has the only use, to a process that stands by. */
+void shim_linger_hand_over(struct shim_socket *sock);
+
 /* Ends sockets whose last holder went in another process. Not entered. */
 void shim_linger_sweep(void);
 

@@ -5,6 +5,7 @@
 #include "engine/raw.h"
 #include "shim/adopt.h"
 #include "shim/discovery.h"
+#include "shim/caretaker.h"
 #include "shim/fd_table.h"
 #include "shim/linger.h"
 #include "shim/real.h"
@@ -23,7 +24,7 @@
 static struct shim_settings settings;
 static atomic_bool is_ready;
 static _Atomic pid_t table_pid; /* whose memory this is; 0: no socket was made yet */
-static atomic_bool is_flushed;
+static atomic_bool has_left;
 static int engine_fds[ENGINE_FD_COUNT_MAX];
 static size_t engine_fd_count;
 static atomic_bool is_engine_marked;
@@ -58,7 +59,7 @@ static void unmark_engine(void)
     atomic_store(&is_engine_marked, false);
 }
 
-static void after_fork_child(void)
+void shim_process_after_fork_child(void)
 {
     atomic_store(&table_pid, shim_process_pid());
     shim_stat_after_fork_child();
@@ -72,7 +73,7 @@ void shim_process_use(void)
 
     if (atomic_compare_exchange_strong(&table_pid, &expected, shim_process_pid()))
         (void)pthread_atfork(shim_socket_before_fork, shim_socket_after_fork_parent,
-                             after_fork_child);
+                             shim_process_after_fork_child);
 }
 
 void shim_process_protect_engine(void)
@@ -85,29 +86,28 @@ void shim_process_protect_engine(void)
     shim_stat_start();
 }
 
-void shim_process_flush(void)
+void shim_process_leave(void)
 {
-    if (atomic_load(&table_pid) == 0 || shim_process_is_guest())
-        return;
-    if (!atomic_exchange(&is_flushed, true))
-        shim_linger_flush_all();
+    if (atomic_load(&table_pid) != 0 && !shim_process_is_guest() &&
+        !atomic_exchange(&has_left, true))
+        shim_caretaker_at_exit();
 }
 
 #if defined(__GLIBC__)
 
 extern int __cxa_atexit(void (*handler)(void *), void *argument, void *library);
 
-static void flush_last(void *unused)
+static void leave_last(void *unused)
 {
     (void)unused;
-    shim_process_flush();
+    shim_process_leave();
 }
 
 /* exit runs its handlers in reverse, and those of constructors even after all destructors. Bound to
  * no library, ours waits for those that come after us. What a FILE still holds is written later. */
 static void await_exit(void)
 {
-    if (__cxa_atexit(flush_last, NULL, NULL) != 0 || at_quick_exit(shim_process_flush) != 0)
+    if (__cxa_atexit(leave_last, NULL, NULL) != 0 || at_quick_exit(shim_process_leave) != 0)
         shim_log(SHIM_LOG_ERROR, "no memory for an exit handler: exit does not wait");
 }
 
@@ -115,13 +115,13 @@ static void await_exit(void)
 
 static void await_exit(void)
 {
-    (void)at_quick_exit(shim_process_flush);
+    (void)at_quick_exit(shim_process_leave);
 }
 
 /* musl runs destructors after the handlers. */
 __attribute__((destructor)) static void end(void)
 {
-    shim_process_flush();
+    shim_process_leave();
 }
 
 #endif

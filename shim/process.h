@@ -24,8 +24,12 @@ void shim_process_use(void);
 /* The engine runs: marks its own descriptors private and lets its counters be read. */
 void shim_process_protect_engine(void);
 
-/* Delivers what was accepted before the process ends. The first call does it, in the process that
- * made the sockets; every other one returns at once. */
-void shim_process_flush(void);
+/* The process ends, and nothing of the program runs any more: what was accepted is delivered, what
+ * other processes hold is left to them. The first call does it, in the process that made the
+ * sockets; every other one returns at once. */
+void shim_process_leave(void);
+
+/* In the child of a fork. */
+void shim_process_after_fork_child(void);
 
 #endif

@@ -167,7 +167,29 @@ static int raw___libc_start_main(int (*main_of)(int, char **, char **), int argu
                                   stack_end);
 }
 
-/* Nothing to flush exists this early, in libc neither. */
+RAW(execve, int, (const char *path, char *const arguments[], char *const environment[]), SYS_execve,
+    P(path), P(arguments), P(environment))
+
+/* These need more of libc than a system call. */
+static int raw_execvpe(const char *file, char *const arguments[], char *const environment[])
+{
+    real_resolve();
+    return real.execvpe(file, arguments, environment);
+}
+
+static int raw_fexecve(int fd, char *const arguments[], char *const environment[])
+{
+    real_resolve();
+    return real.fexecve(fd, arguments, environment);
+}
+
+/* The hooks make these into those above. */
+#define raw_execv  NULL
+#define raw_execvp NULL
+#define raw_execl  NULL
+#define raw_execlp NULL
+#define raw_execle NULL
+
 /* Nothing becomes a daemon before the constructors have run. */
 static int raw_daemon(int stays_in_directory, int keeps_streams)
 {
@@ -176,6 +198,7 @@ static int raw_daemon(int stays_in_directory, int keeps_streams)
     return (int)real_result(-ENOSYS);
 }
 
+/* Nothing to flush exists this early, in libc neither. */
 static void raw__exit(int status)
 {
     for (;;)

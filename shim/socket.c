@@ -116,8 +116,16 @@ void shim_socket_each(void (*visit)(void *context, struct shim_socket *sock), vo
     shim_unlock(&pool_mutex, mask);
 }
 
+static void mark_spread(void *context, struct shim_socket *sock)
+{
+    (void)context;
+    if (sock->shared != NULL)
+        atomic_store(&sock->shared->is_spread, true);
+}
+
 void shim_socket_before_fork(void)
 {
+    shim_socket_each(mark_spread, NULL);
     shim_heir_before_fork();
     fork_mask = shim_lock(&start_mutex);
     shim_responder_before_fork();
@@ -146,7 +154,7 @@ static void free_unused(void *context, struct shim_socket *sock)
 {
     struct shim_socket **unused = context;
 
-    if (atomic_load(&sock->users) > 0)
+    if (atomic_load(&sock->users) > 0 || sock->is_entrusted)
         return;
     sock->next_free = *unused;
     *unused = sock;
@@ -389,7 +397,7 @@ void shim_socket_free(struct shim_socket *sock)
         close_private(sock->wire_fd);
     }
     close_private(sock->pair_fd);
-    if (atomic_load(&sock->watched_pid) != 0)
+    if (atomic_load(&sock->stands_by))
         shim_lease_stand_by(sock, false);
     if (is_last)
         free_shared(sock);
@@ -657,7 +665,8 @@ static int serve_locked(struct shim_socket *sock)
         return result;
     }
     atomic_store(&sock->is_unwatched, false);
-    if (atomic_exchange(&sock->watched_pid, 0) != 0)
+    atomic_store(&sock->watched_pid, 0);
+    if (atomic_exchange(&sock->stands_by, false))
         shim_lease_stand_by(sock, false);
     return 0;
 }

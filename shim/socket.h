@@ -86,7 +86,8 @@ struct shim_shared {
     atomic_bool steers_routes; /* an option chooses the device or mark: no route check of ours */
     atomic_bool is_bare;       /* hint for readers: the next datagram is likely bare */
 
-    atomic_bool is_stale; /* another process bound or connected the wire */
+    atomic_bool is_spread; /* another process may hold A: it was forked, or asked for */
+    atomic_bool is_stale;  /* another process bound or connected the wire */
 
     atomic_bool is_connected;
     bool port_is_shared; /* if is_connected: what comes from others is for other sockets */
@@ -127,8 +128,10 @@ struct shim_socket {
 
     _Atomic(struct engine_socket *) engine; /* NULL: does not run here */
     _Atomic pid_t owner_pid;                /* 0 until started */
+    bool is_entrusted;                      /* caretaker.h: for the process being forked */
     atomic_bool is_unwatched;               /* heir.h: the owner's end is not waited for yet */
     _Atomic pid_t watched_pid;              /* 0: none */
+    atomic_bool stands_by;                  /* has the heir's lock (lease.h) */
     uint8_t *scratch;                       /* entered; SHIM_PAIR_BYTES_MAX, from start on */
 
     bool is_client; /* A was handed to this process: the rest is asked for, and shared is a copy */

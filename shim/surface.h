@@ -63,6 +63,14 @@
     X(__libc_start_main, int,                                                                      \
       (int (*main_of)(int, char **, char **), int argument_count, char **arguments,                \
        void (*begin)(void), void (*end)(void), void (*loader_end)(void), void *stack_end))         \
+    X(execve, int, (const char *path, char *const arguments[], char *const environment[]))         \
+    X(execv, int, (const char *path, char *const arguments[]))                                     \
+    X(execvp, int, (const char *file, char *const arguments[]))                                    \
+    X(execvpe, int, (const char *file, char *const arguments[], char *const environment[]))        \
+    X(fexecve, int, (int fd, char *const arguments[], char *const environment[]))                  \
+    X(execl, int, (const char *path, const char *first, ...))                                      \
+    X(execlp, int, (const char *file, const char *first, ...))                                     \
+    X(execle, int, (const char *path, const char *first, ...))                                     \
     X(daemon, int, (int stays_in_directory, int keeps_streams))                                    \
     X(_exit, void, (int status))                                                                   \
     X(_Exit, void, (int status))                                                                   \

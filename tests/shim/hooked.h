@@ -61,6 +61,10 @@
 #define dup3        hook_dup3
 #define fcntl       hook_fcntl
 #define syscall     hook_syscall
+#define execve      hook_execve
+#define execv       hook_execv
+#define execvp      hook_execvp
+#define execl       hook_execl
 #define daemon      hook_daemon
 #define _exit       hook__exit
 #define _Exit       hook__Exit

@@ -4,6 +4,7 @@
 #include "tests/shim/udp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -473,8 +474,268 @@ START_TEST(first_used_by_both)
 }
 END_TEST
 
+/* --- When nobody stands by ----------------------------------------------------------------------
+ */
+
+/* A child that does nothing with the socket but wait for it to be readable. */
+static void poll_and_echo(int fd)
+{
+    (void)udp_wait(fd, POLLIN, -1);
+    echo_forever(fd);
+}
+
+static void leave_socket(int out, int way)
+{
+    struct udp_address address;
+    struct udp_address peer;
+    int fd = udp_bound(AF_INET, &address);
+
+    write_all(out, &address, sizeof address);
+    udp_expect_text(fd, "before", &peer);
+    udp_send_text(fd, "before", &peer);
+    pid_t child = fork();
+
+    if (child == 0) {
+        child = fork(); /* twice, and a session of its own: as daemons are made by hand */
+        if (child == 0) {
+            ck_assert_int_gt(setsid(), 0);
+            poll_and_echo(fd);
+        }
+        write_last(out, &child, sizeof child);
+    }
+    if (way == 0)
+        exit(0);
+    _exit(0);
+}
+
+/* An owner ends in order while a process holds its socket that only polls: it is served on, and by
+ * that process itself once it has used the socket. */
+START_TEST(left_to_a_poller)
+{
+    struct udp_address address;
+    struct udp_address own;
+    int ends[2];
+    pid_t heir;
+
+    UDP_ASSERT_OK(pipe(ends));
+    pid_t owner = fork();
+
+    if (owner == 0)
+        leave_socket(ends[1], _i);
+    read_all(ends[0], &address, sizeof address);
+    int fd = udp_bound(AF_INET, &own);
+
+    greet(fd, &address, "before");
+    read_all(ends[0], &heir, sizeof heir);
+    await_end(owner);
+    greet(fd, &address, "after");
+    greet(fd, &address, "again");
+    check_new_peer(&address);
+    while (!has_lease(heir))
+        greet(fd, &address, "until it is its own");
+    greet(fd, &address, "then");
+    UDP_ASSERT_OK(kill(heir, SIGKILL));
+}
+END_TEST
+
+static void run_cat(int out, const struct udp_address *peer, int results)
+{
+    struct udp_address address;
+    int fd = udp_bound(AF_INET, &address);
+
+    UDP_ASSERT_OK(connect(fd, (const struct sockaddr *)&peer->addr, peer->bytes));
+    write_all(out, &address, sizeof address);
+    udp_expect_text(fd, "before", NULL);
+    ck_assert_int_eq(dup2(fd, STDIN_FILENO), STDIN_FILENO);
+    ck_assert_int_eq(dup2(results, STDOUT_FILENO), STDOUT_FILENO);
+    execl("/bin/cat", "cat", (char *)NULL);
+    _exit(1);
+}
+
+/* A socket that was open over an exec keeps its sessions: the program that came reads on. */
+START_TEST(kept_over_exec)
+{
+    struct udp_address own;
+    struct udp_address address;
+    char text[16] = "";
+    int ends[2];
+    int results[2];
+    int fd = udp_bound(AF_INET, &own);
+
+    UDP_ASSERT_OK(pipe(ends));
+    UDP_ASSERT_OK(pipe(results));
+    pid_t cat = fork();
+
+    if (cat == 0) {
+        UDP_ASSERT_OK(close(fd));
+        run_cat(ends[1], &own, results[1]);
+    }
+    read_all(ends[0], &address, sizeof address);
+    udp_send_text(fd, "before", &address);
+    udp_send_text(fd, "first", &address);
+    udp_send_text(fd, "second", &address);
+    read_all(results[0], text, 11);
+    ck_assert_str_eq(text, "firstsecond");
+    UDP_ASSERT_OK(kill(cat, SIGKILL));
+}
+END_TEST
+
+/* What was sent before an exec that closes the socket arrives. */
+START_TEST(sent_before_exec)
+{
+    struct udp_address to;
+    struct udp_address own;
+    int receiver = udp_bound(AF_INET, &to);
+    pid_t child = fork();
+
+    if (child == 0) {
+        int fd = udp_bound(AF_INET, &own);
+
+        UDP_ASSERT_OK(close(receiver));
+        UDP_ASSERT_OK(fcntl(fd, F_SETFD, FD_CLOEXEC));
+        for (int number = 0; number < 300; number++)
+            udp_send_to(fd, &number, sizeof number, &to);
+        execl("/bin/true", "true", (char *)NULL);
+        _exit(1);
+    }
+    for (int number = 0; number < 300; number++) {
+        int seen = -1;
+
+        ck_assert(udp_wait(receiver, POLLIN, UDP_PATIENCE_MS));
+        ck_assert_int_eq(recv(receiver, &seen, sizeof seen, 0), sizeof seen);
+        ck_assert_int_eq(seen, number);
+    }
+    await_end(child);
+}
+END_TEST
+
+/* After an exec that failed everything is as before, and no process is left behind. */
+START_TEST(failed_exec)
+{
+    struct udp_address own;
+    struct udp_address other;
+    int status;
+    int fd = udp_bound(AF_INET, &own);
+    int other_fd = udp_bound(AF_INET, &other);
+
+    udp_send_text(fd, "before", &other);
+    udp_expect_text(other_fd, "before", NULL);
+    for (int attempt = 0; attempt < 3; attempt++) {
+        UDP_ASSERT_ERROR(execl("/nonexistent/program", "program", (char *)NULL), ENOENT);
+        udp_send_text(fd, "after", &other);
+        udp_expect_text(other_fd, "after", NULL);
+    }
+    ck_assert(has_lease(getpid()));
+    UDP_ASSERT_ERROR(waitpid(-1, &status, 0), ECHILD);
+}
+END_TEST
+
+/* --- Traces -------------------------------------------------------------------------------------
+ */
+
+static int next_number(void)
+{
+    int number = dup(STDIN_FILENO);
+
+    ck_assert_int_ge(number, 0);
+    UDP_ASSERT_OK(close(number));
+    return number;
+}
+
+static long status_kib(const char *name)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    long kib = -1;
+
+    ck_assert(file != NULL);
+    while (kib < 0 && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, strlen(name)) == 0)
+            kib = strtol(line + strlen(name) + 1, NULL, 10);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_ge(kib, 0);
+    return kib;
+}
+
+static void answer_once(int fd, const struct udp_address *to)
+{
+    struct udp_address own;
+    struct udp_address peer;
+
+    udp_expect_text(fd, "request", &peer);
+    int answer_fd = udp_bound(AF_INET, &own);
+
+    udp_send_text(answer_fd, "answer", to);
+    ck_assert_int_eq(close(answer_fd), 0);
+    _exit(0);
+}
+
+#define ROUND_COUNT 20
+
+/* Requests, and a child for each. */
+static void answer_round(int fd, const struct udp_address *address, int client,
+                         const struct udp_address *to)
+{
+    pid_t children[ROUND_COUNT];
+
+    for (int index = 0; index < ROUND_COUNT; index++)
+        udp_send_text(client, "request", address);
+    for (int index = 0; index < ROUND_COUNT; index++) {
+        children[index] = fork();
+        if (children[index] == 0)
+            answer_once(fd, to);
+    }
+    for (int index = 0; index < ROUND_COUNT; index++)
+        udp_expect_text(client, "answer", NULL);
+    for (int index = 0; index < ROUND_COUNT; index++)
+        await_end(children[index]);
+}
+
+/* A server that forks for each request, whose children open sockets of their own, stays as it is
+ * after a thousand of them. */
+START_TEST(children_leave_nothing)
+{
+    struct udp_address address;
+    struct udp_address own;
+    long pages_kib = 0;
+    long map_kib = 0;
+    int number = 0;
+    int fd = udp_bound(AF_INET, &address);
+    int client = udp_bound(AF_INET, &own);
+
+    for (int round = 0; round < 50; round++) {
+        answer_round(fd, &address, client, &own);
+        if (round == 10) {
+            pages_kib = status_kib("RssShmem:");
+            map_kib = status_kib("VmSize:");
+            number = next_number();
+        }
+    }
+    ck_assert_int_eq(next_number(), number);
+    ck_assert_int_le(status_kib("VmSize:"), map_kib + 1024);
+    ck_assert_int_le(status_kib("RssShmem:"), pages_kib + 4096);
+}
+END_TEST
+
 int main(void)
 {
-    return SUITE_RUN("takeover", owners_are_killed, killed_at_any_moment, becomes_a_daemon,
-                     owner_exits, first_used_by_both);
+    Suite *suite = suite_create("takeover");
+    TCase *tcase = tcase_create("takeover");
+    SRunner *runner = srunner_create(suite);
+    const TTest *const tests[] = {
+        owners_are_killed, killed_at_any_moment, becomes_a_daemon,
+        owner_exits,       first_used_by_both,   kept_over_exec,
+        sent_before_exec,  failed_exec,          children_leave_nothing,
+    };
+
+    tcase_set_timeout(tcase, UDP_PATIENCE_MS / 1000 * 3);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+        tcase_add_test(tcase, tests[i]);
+    tcase_add_loop_test(tcase, left_to_a_poller, 0, 2);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed_count = srunner_ntests_failed(runner);
+
+    srunner_free(runner);
+    return failed_count == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
