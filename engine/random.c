@@ -14,6 +14,8 @@ void engine_random_fill(void *context, void *out, size_t bytes)
 
         if (got_bytes == -EINTR)
             continue;
+        if (got_bytes < 0) /* no such call, or a filter of the program refuses it */
+            got_bytes = engine_sys_read_urandom(next, bytes);
         RUDP_ASSERT(got_bytes > 0);
         next += got_bytes;
         bytes -= (size_t)got_bytes;

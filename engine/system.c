@@ -160,7 +160,7 @@ long engine_sys_epoll_wait(int epoll_fd, struct epoll_event *events, size_t coun
         raw_call6(SYS_epoll_pwait2, epoll_fd, raw_pointer(events), (long)count,
                   timeout_us == RUDP_NEVER ? 0 : raw_pointer(&timeout), 0, sizeof(uint64_t));
 
-    if (result != -ENOSYS)
+    if (result != -ENOSYS && result != -EPERM) /* the latter: from a filter of the program */
         return result;
 #endif
     return epoll_wait_ms(epoll_fd, events, count, timeout_us);
@@ -190,6 +190,19 @@ void engine_sys_futex_wake_all(_Atomic uint32_t *word)
 long engine_sys_getrandom(void *out, size_t bytes)
 {
     return raw_call6(SYS_getrandom, raw_pointer(out), (long)bytes, 0, 0, 0, 0);
+}
+
+long engine_sys_read_urandom(void *out, size_t bytes)
+{
+    static const char path[] = "/dev/urandom";
+    long fd = raw_call6(SYS_openat, AT_FDCWD, raw_pointer(path), O_RDONLY | O_CLOEXEC, 0, 0, 0);
+
+    if (fd < 0)
+        return fd;
+    long got_bytes = raw_call6(SYS_read, fd, raw_pointer(out), (long)bytes, 0, 0, 0);
+
+    engine_sys_close((int)fd);
+    return got_bytes;
 }
 
 long engine_sys_get_file_limit(struct engine_file_limit *limit)

@@ -67,6 +67,7 @@ long engine_sys_get_file_limit(struct engine_file_limit *limit);
 long engine_sys_set_file_limit(const struct engine_file_limit *limit);
 
 long engine_sys_getrandom(void *out, size_t bytes);
+long engine_sys_read_urandom(void *out, size_t bytes);
 
 /* Locks on one byte of a file, which belong to the process: fork does not hand them on, and they go
  * with it, or with any descriptor of the file that it closes. */

@@ -316,8 +316,12 @@ static void close_private(int fd)
 static bool open_shared(struct shim_socket *sock)
 {
     sock->arena = engine_memory_arena();
-    if (sock->arena == NULL)
+    if (sock->arena == NULL) {
+        shim_log(SHIM_LOG_ERROR,
+                 "no UDP socket: the system refuses shared memory (memfd_create) or "
+                 "an eventfd");
         return false;
+    }
     fd_table_set_private(engine_arena_fd(sock->arena), true);
     fd_table_set_private(engine_arena_bell(sock->arena), true);
     struct shim_shared *shared =
