@@ -129,6 +129,8 @@ static bool add_all_of(void *context, struct engine_socket *engine, void *socket
     const struct shim_socket *sock = socket_context;
     struct shim_stat_cursor *cursor = context;
 
+    if (sock == NULL) /* the shim's own: they have no sessions */
+        return true;
     if (sock->number > cursor->socket_number)
         return true;
     if (sock->number < cursor->socket_number) {
