@@ -279,16 +279,20 @@ enum rudp_drop rudp_session_receive_retry(struct rudp_session *session,
                                           const struct rudp_header *header)
 {
     enum {
-        RETRY_COUNT_MAX = 3
+        RETRY_COUNT_MAX = 3 /* answered at once */
     };
 
     /* A hello that came meanwhile may have been forged, and proves nothing. */
-    if (session->state != RUDP_SESSION_HELLO_SENT || session->retry_count == RETRY_COUNT_MAX)
+    if (session->state != RUDP_SESSION_HELLO_SENT)
         return RUDP_DROP_UNEXPECTED;
-    session->retry_count++;
     session->token_bytes = header->token_bytes;
     for (uint8_t i = 0; i < header->token_bytes; i++)
         session->token[i] = header->token[i];
+    /* A peer that is never content is not answered at once for ever; one that restarts again and
+     * again gets its token with the next hello. */
+    if (session->retry_count == RETRY_COUNT_MAX)
+        return RUDP_DROP_COUNT;
+    session->retry_count++;
     rudp_session_lose_all(session, context);
     session->loss.probe_timeout_count = 0;
     session->hello_due = true;

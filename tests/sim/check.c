@@ -150,9 +150,9 @@ void sim_check_called(struct sim_node *node, const struct rudp_address *address)
 
 /* --- Events --- */
 
-/* The peer has nothing left of its side: when its CLOSE was lost, it looks as if it had restarted.
- */
-static bool peer_is_closed(const struct sim_session *session)
+/* The peer has nothing left of its side, or has begun anew since: when all it said at the end was
+ * lost, it looks as if it had restarted. */
+static bool peer_has_left(const struct sim_session *session)
 {
     const struct sim *sim = session->sim;
 
@@ -161,7 +161,7 @@ static bool peer_is_closed(const struct sim_session *session)
 
         /* One that a forged hello opened is never established. */
         if (other->node == session->peer && other->peer == session->node && other->established &&
-            !other->closed)
+            !other->closed && sim_stats(other).restart_count == 0)
             return false;
     }
     return true;
@@ -201,7 +201,7 @@ void sim_check_event(struct sim_session *session, const struct rudp_event *event
                   event->reason == RUDP_CLOSE_REASON_PEER_ABORTED) &&
                  both_ended(session);
     bool expected = (sim->reasons_allowed & (1u << event->reason)) != 0 ||
-                    (gone_without_word && peer_is_closed(session)) || stuck;
+                    (gone_without_word && peer_has_left(session)) || stuck;
 
     /* A session nobody answered in, or whose peer is a stranger, may fail in its own ways. */
     if (!expected && session->peer != NULL && session->established)

@@ -22,6 +22,7 @@
     X(challenge_and_compact, 35858)          /* compacting was due again at once */                \
     X(both_wait_for_credit, 91599)        /* two closing sides waited for each other's reader */   \
     X(replaced_by_a_late_hello, 102285)   /* the live incarnation was told that it is over */      \
-    X(reopened_without_tombstone, 101970) /* RESET answered the last words of a leaving peer */
+    X(reopened_without_tombstone, 101970) /* RESET answered the last words of a leaving peer */    \
+    X(token_of_a_fourth_retry, 9094)      /* ignored: a peer that had restarted was not reached */
 
 #endif
