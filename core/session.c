@@ -10,6 +10,10 @@
 /* How long a delivery may wait for a packet that carries the news anyway. */
 #define DELIVERY_TOLD_AFTER_US (100u * RUDP_US_PER_MS)
 
+/* Of so much the peer is told at once: its buffer may be no larger than the smallest, full of what
+ * it does not know to be delivered, and then no packet comes to carry the news. */
+#define DELIVERY_TOLD_BYTES (RUDP_BUFFER_BYTES_MIN / 4)
+
 /* How soon a caller is asked whether its program has read what was passed on, at first, and how
  * often that doubles. */
 #define CONFIRM_AFTER_US  (10u * RUDP_US_PER_MS)
@@ -268,7 +272,13 @@ void rudp_session_watch_delivery(struct rudp_session *session, const struct rudp
         session->credit_us = RUDP_NEVER;
         return;
     }
-    if (session->credit_due || session->credit_in_flight || session->credit_us != RUDP_NEVER)
+    if (session->credit_due || session->credit_in_flight)
+        return;
+    if (delivered_offset - session->credit_confirmed >= DELIVERY_TOLD_BYTES) {
+        session->credit_due = true;
+        return;
+    }
+    if (session->credit_us != RUDP_NEVER)
         return;
     uint64_t pto_us = rudp_session_pto_base_us(session, context);
 

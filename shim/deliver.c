@@ -10,6 +10,7 @@
 #include "shim/peers.h"
 #include "shim/port.h"
 #include "shim/process.h"
+#include "shim/reading.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -136,22 +137,11 @@ static bool deliver_one(struct shim_socket *sock, struct shim_peer *peer)
         rudp_session_consume(endpoint, peer->session, engine_now_us());
     } else { /* from here on the kernel keeps it for whoever reads A */
         rudp_session_pass_on(endpoint, peer->session, engine_now_us());
-        shim_peer_push_unconfirmed(sock, peer);
+        shim_reading_note(sock, peer, bytes);
     }
     shim_passage_end(&sock->shared->delivery);
     shim_peer_push_ready(sock, peer);
     return true;
-}
-
-void shim_deliver_confirm(struct shim_socket *sock)
-{
-    struct shim_peer *peer;
-
-    if (sock->shared->unconfirmed_first == NULL || sock->is_counted ||
-        shim_pair_unread_bytes(sock->pair_fd) != 0)
-        return;
-    while ((peer = shim_peer_pop_unconfirmed(sock)) != NULL)
-        rudp_session_confirm(shim_socket_endpoint(sock), peer->session, 0, engine_now_us());
 }
 
 /* Another socket on the port will get the messages: the kernel delivers only the peer's here. */
@@ -167,7 +157,7 @@ void shim_deliver(struct shim_socket *sock)
 {
     if (atomic_load(&sock->phase) >= SHIM_LINGER || atomic_load(&is_stopped))
         return;
-    shim_deliver_confirm(sock);
+    shim_reading_confirm(sock);
     sock->pair_full = !shim_port_deliver(sock);
     if (!sock->pair_full)
         shim_failure_send_tokens(sock);
@@ -319,7 +309,7 @@ static void on_event(void *context, struct engine_socket *engine, const struct r
     case RUDP_EVENT_MOVED:
         break;
     case RUDP_EVENT_UNCONFIRMED:
-        shim_deliver_confirm(sock);
+        shim_reading_confirm(sock);
         break;
     case RUDP_EVENT_CLOSED:
         on_closed(sock, event);

@@ -14,9 +14,6 @@ void shim_deliver(struct shim_socket *sock);
 /* This process begins to run the engine: nothing of the pair is known. */
 void shim_deliver_begin(struct shim_socket *sock);
 
-/* When the program has read all that is in the pair, the sessions learn that it is delivered. */
-void shim_deliver_confirm(struct shim_socket *sock);
-
 /* Has the engine watch B for what the socket's state asks for. */
 void shim_deliver_watch(struct shim_socket *sock);
 

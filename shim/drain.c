@@ -11,6 +11,7 @@
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
+#include "shim/reading.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -162,7 +163,7 @@ enum shim_verdict shim_drain_send(struct shim_socket *sock, const struct shim_da
     struct rudp_session *session =
         rudp_endpoint_find(shim_socket_endpoint(sock), &datagram->remote);
 
-    shim_deliver_confirm(sock); /* the news travels with the datagram */
+    shim_reading_confirm(sock); /* the news travels with the datagram */
     if (shim_pending_has(sock, &datagram->remote))
         return shim_pending_add(sock, datagram, error);
     return session == NULL ? send_first(sock, datagram, error)

@@ -11,6 +11,7 @@
 #include "shim/log.h"
 #include "shim/peers.h"
 #include "shim/process.h"
+#include "shim/reading.h"
 
 #include <limits.h>
 
@@ -58,7 +59,7 @@ void shim_linger_begin(struct shim_socket *sock)
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
     set_phase(sock, SHIM_LINGER);
-    shim_deliver_confirm(sock); /* nobody counted, and nobody can read any more */
+    shim_reading_confirm(sock); /* nobody counted, and nobody can read any more */
     shim_drain_resume(sock);    /* what was written to A before it was closed */
     shim_deliver_watch(sock);
     rudp_endpoint_set_accepting(endpoint, false);
@@ -102,7 +103,7 @@ void shim_linger_count_unread(struct shim_socket *sock, int fd)
     if (engine == NULL)
         return;
     engine_socket_enter(engine);
-    shim_deliver_confirm(sock);
+    shim_reading_confirm(sock);
     for (peer = sock->shared->unconfirmed_first; peer != NULL; peer = peer->unconfirmed_next)
         peer->unread_bytes = 0;
     if (sock->shared->unconfirmed_first != NULL)

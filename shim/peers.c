@@ -101,6 +101,7 @@ static void unlink_unconfirmed(struct shim_socket *sock, struct shim_peer *peer)
     }
     *link = peer->unconfirmed_next;
     peer->is_unconfirmed = false;
+    peer->mark_count = 0;
 }
 
 void shim_peer_unlink(struct shim_socket *sock, struct shim_peer *peer)
@@ -155,6 +156,7 @@ struct shim_peer *shim_peer_pop_unconfirmed(struct shim_socket *sock)
         return NULL;
     sock->shared->unconfirmed_first = peer->unconfirmed_next;
     peer->is_unconfirmed = false;
+    peer->mark_count = 0;
     return peer;
 }
 

@@ -5,6 +5,15 @@
 
 #include "shim/socket.h"
 
+#define SHIM_MARK_COUNT_MAX 16u
+
+/* Once so much of all that was ever put into the pair is read (reading.h), the program has so much
+ * of the session's stream. */
+struct shim_mark {
+    uint64_t pair_bytes;
+    uint64_t stream_bytes;
+};
+
 /* One session, from open or OPENED until it is released. Its session's tag points here. */
 struct shim_peer {
     struct rudp_session *session;
@@ -13,6 +22,11 @@ struct shim_peer {
     struct shim_peer *ready_next;
     struct shim_peer *unconfirmed_next;
     uint64_t unread_bytes; /* of the stream, while the queue is counted */
+    uint64_t passed_bytes; /* of the stream, put into the pair */
+    struct shim_mark
+        marks[SHIM_MARK_COUNT_MAX]; /* oldest first; without any all are read at once */
+    uint32_t mark_count;
+    uint64_t mark_step_bytes; /* how far apart they are in the pair */
     uint64_t number; /* of the sessions of this socket, from 1; the list has the highest first */
     bool is_ready;   /* in the socket's ready list */
     bool is_unconfirmed;        /* in the socket's list of these */

@@ -98,6 +98,8 @@ struct shim_shared {
     struct shim_peer *ready_first; /* sessions with a message for the program, oldest first */
     struct shim_peer *ready_last;
     struct shim_peer *unconfirmed_first; /* sessions with messages in the pair, perhaps unread */
+    uint64_t passed_bytes;               /* put into the pair, as reading.c counts */
+    uint64_t read_bytes;                 /* of these, told to the sessions as read */
     uint64_t session_number;             /* the last one given */
     _Atomic uint32_t peer_count;         /* of peers; read by linger.c without entering */
     struct shim_pending *pending;        /* messages to peers of whom little is known */

@@ -89,6 +89,34 @@ START_TEST(back_pressure)
 }
 END_TEST
 
+/* What a program has read makes room, also when it never reads its queue empty. */
+START_TEST(backlog)
+{
+    enum {
+        UNREAD_COUNT = 4,
+        ROUND_COUNT = 20
+    };
+    struct udp_address to;
+    struct udp_address own;
+    int receiver = udp_bound(AF_INET, &to);
+    int sender = udp_bound(AF_INET, &own);
+    int read_count = 0;
+    int sent_count;
+
+    set_nonblocking(sender);
+    sent_count = fill(sender, &to);
+    for (int round = 0; round < ROUND_COUNT; round++) {
+        for (; read_count < sent_count - UNREAD_COUNT; read_count++)
+            ck_assert_int_eq(receive_number(receiver), read_count);
+        ck_assert(udp_wait(sender, POLLOUT, UDP_PATIENCE_MS));
+        while (send_number(sender, sent_count, &to) == MESSAGE_BYTES)
+            sent_count++;
+    }
+    for (; read_count < sent_count; read_count++)
+        ck_assert_int_eq(receive_number(receiver), read_count);
+}
+END_TEST
+
 /* A full peer delays nobody who sends to another. */
 START_TEST(others_go_on)
 {
@@ -487,8 +515,8 @@ END_TEST
 
 int main(void)
 {
-    return SUITE_RUN("reliable", back_pressure, others_go_on, blocking_sender, send_timeout,
-                     refused_once, error_wakes, refused_by_send, refused_by_option, error_by_peek,
-                     others_without_error, untagged_peer, untagged_refusal, plain_from_tagged,
-                     stdio, threads, sent_to_the_ending);
+    return SUITE_RUN("reliable", back_pressure, backlog, others_go_on, blocking_sender,
+                     send_timeout, refused_once, error_wakes, refused_by_send, refused_by_option,
+                     error_by_peek, others_without_error, untagged_peer, untagged_refusal,
+                     plain_from_tagged, stdio, threads, sent_to_the_ending);
 }
