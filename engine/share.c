@@ -195,6 +195,14 @@ void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet
     struct search search = {.port = stray.port, .packet = packet, .matches = owns_packet};
     struct engine_socket *target = stray.is_retired ? NULL : find(&search);
 
+    /* It waited at that socket's wire when that one was connected to another: the session follows
+     * its packets now. */
+    if (target != NULL && target->wire.is_connected &&
+        !rudp_address_equal(&target->wire.peer, &packet->remote)) {
+        engine_socket_unlock(target);
+        engine_socket_rearrange(sock);
+        target = find(&search);
+    }
     if (target != NULL) {
         receive_locked(target, packet);
         return;

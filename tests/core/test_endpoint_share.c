@@ -86,7 +86,11 @@ static bool step(enum side side)
 static void run(void)
 {
     for (uint32_t i = 0; i < STEP_COUNT_MAX; i++) {
-        if (step(PEER) | step(FIRST) | step(SECOND))
+        bool any = false;
+
+        for (enum side side = PEER; side < SIDE_COUNT; side++)
+            any = step(side) || any;
+        if (any)
             continue;
         now_us += STEP_US;
         for (enum side side = PEER; side < SIDE_COUNT; side++)
