@@ -21,7 +21,7 @@ def tftp_server(lab):
     return root
 
 
-@program("tftp-hpa", "C", ONE_FILE, ["libwrap0", "tftp-hpa"])
+@program("tftp-hpa", "C", ONE_FILE, ["tftp-hpa"], unpacked=["tftpd-hpa"], libraries=["libwrap0"])
 def tftp_hpa(lab):
     root = tftp_server(lab)
     server = os.path.join(lab.unpacked("tftpd-hpa"), "usr/sbin/in.tftpd")

@@ -7,6 +7,7 @@ nothing has for a while. Every process started here, and every one those start, 
 import collections
 import ctypes
 import hashlib
+import math
 import os
 import shutil
 import signal
@@ -95,10 +96,10 @@ class Side:
         return program
 
     def run(self, *words, limit_s=None, **arguments):
-        """Runs a program to its end, or to the limit of the run. Its status is None then."""
+        """Runs a program to its end. At the limit of the run it is killed."""
         program = self.start(*words, **arguments)
         try:
-            program.process.wait(min(limit_s or LIMIT_RELIABLE_S, self.lab.remaining_s()))
+            program.process.wait(min(limit_s or math.inf, self.lab.remaining_s()))
         except subprocess.TimeoutExpired:
             program.process.kill()
             program.process.wait()
@@ -121,6 +122,15 @@ class Side:
         harness.poll_until(bound, f"{program.name} opens port {port}", self.lab.remaining_s())
 
 
+def hold(side):
+    """A process that stays in the side's namespace: its /proc/PID/net is the namespace's."""
+    holder = subprocess.Popen([*side.prefix, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdin.write(b"\n")
+    holder.stdin.flush()
+    holder.stdout.readline()  # cat runs: it is there
+    return holder
+
+
 class Lab:
     unpacked_directory = None  # where unpacked() keeps packages
     npm_directory = None       # where packages of npm are installed
@@ -136,15 +146,11 @@ class Lab:
         self.link = Link(LOSS_PERCENT, DELAY, SEED)
         self.client = Side(self, ADDRESS_A, self.link.enter_a, True)
         self.server = Side(self, ADDRESS_B, self.link.enter_b, False)
-        # One process that stays in each namespace: its /proc/PID/net is the namespace's.
-        self.holders = {side: subprocess.Popen([*side.prefix, "cat"], stdin=subprocess.PIPE,
-                                               stdout=subprocess.DEVNULL)
-                        for side in (self.client, self.server)}
+        self.holders = {side: hold(side) for side in (self.client, self.server)}
 
     def close(self):
         for holder in self.holders.values():
-            holder.stdin.close()
-            holder.wait()
+            holder.communicate()
         end_descendants({self.link.process.pid})
         for program in self.programs:
             program.process.poll()
@@ -184,7 +190,8 @@ class Lab:
     def tool(self, *words, may_fail=False):
         """Runs a program that prepares something, here and without the shim."""
         done = subprocess.run([str(word) for word in words], cwd=self.directory, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                              timeout=LIMIT_RELIABLE_S)
         assert may_fail or done.returncode == 0, f"{words[0]}: {done.stdout}"
         return done.stdout
 
@@ -202,7 +209,7 @@ class Lab:
         return root
 
     def watch(self, measure, expected):
-        """Waits until measure() is expected, or did not grow for as long as this mode is patient."""
+        """Waits until measure() is expected, or did not grow for the patience of this mode."""
         patience_s = QUIET_RELIABLE_S if self.reliable else QUIET_PLAIN_S
         value, grown_s = measure(), time.monotonic()
         while value < expected and time.monotonic() < min(grown_s + patience_s, self.limit_s):

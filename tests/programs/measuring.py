@@ -16,8 +16,8 @@ def number(pattern, text, group=1):
 
 
 @program("iperf3", "C", "500 datagrams of 1,000 bytes, counted by the server", ["iperf3"],
-         fails="Its client says over TCP that the test is over. That overtakes the last datagrams "
-         "where they are sent again: they arrive, but are not counted any more.")
+         fails="Its client says over TCP that the test is over. That overtakes the last datagram: the "
+         "server does not read it any more, and the client waits RUDP_LINGER (10 s) for it.")
 def iperf3(lab):
     server = lab.server.start("iperf3", "-s", "-1", "-J", "-p", PORT, plain=not lab.reliable)
     wait_listening(lab, server)

@@ -26,6 +26,8 @@ from link import leave_unless_possible  # noqa: E402
 import files, languages, measuring, media, network, packaged, plumbing, tunnels  # noqa: E401,E402,F401
 
 SHOWN_PROGRAMS = 4
+# What an entry raises when a program is not there, says what it should not, or hangs.
+FAILURES = (AssertionError, LookupError, OSError, ValueError, subprocess.SubprocessError)
 FORM = "{:<22} {:<9} {:>14} {:>7}  {}"
 HEAD = ["program", "packages", "language", "carried", "plainly", "s", "with the shim", "s", ""]
 
@@ -37,8 +39,8 @@ def run_once(entry, reliable):
     with lab:
         try:
             result = entry.run(lab)
-        except AssertionError as failure:
-            result, problem = labs.Result(0, 0, False), f"\n    {failure}"
+        except FAILURES as failure:
+            result, problem = labs.Result(0, 0, False), f"\n    {failure!r}"
         if reliable and not result.intact:
             problem += "".join(f"\n    {each.name}: {labs.explain(each)}"
                                for each in lab.programs[:SHOWN_PROGRAMS])
@@ -62,10 +64,11 @@ def run_entry(entry, modes):
 # --- The page -----------------------------------------------------------------------------------
 
 def version(package):
-    """Upstream's part of a Debian package's version."""
-    text = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
-    return f"{package} {re.sub(r'^[0-9]+:|[+~-].*$', '', text)}".strip()
+    """Upstream's part of a Debian package's version, installed or to be had."""
+    text = subprocess.run(["apt-cache", "policy", package], text=True, check=True,
+                          env={**os.environ, "LC_ALL": "C"}, stdout=subprocess.PIPE).stdout
+    versions = dict(re.findall(r"(Installed|Candidate): (?:[0-9]+:)?(\d[^+~\s-]*)", text))
+    return f"{package} {versions.get('Installed', versions.get('Candidate', ''))}".strip()
 
 
 def row(entry, outcome):
@@ -73,7 +76,7 @@ def row(entry, outcome):
     verdict = "all arrives" if shim.intact else "no"
     if shim.intact and plain.intact:
         verdict = "as plainly"
-    packages = [version(package) for package in entry.packages] + list(entry.npm)
+    packages = [version(package) for package in entry.packages + entry.unpacked] + list(entry.npm)
     cells = [entry.name, ", ".join(packages), entry.language, entry.carries,
              f"{plain.arrived} of {plain.expected}", f"{plain_s:.1f}",
              f"{shim.arrived} of {shim.expected}", f"{shim_s:.1f}", verdict]
@@ -111,7 +114,7 @@ def write_page(path, outcomes):
 # --- What is needed -----------------------------------------------------------------------------
 
 def needed_packages(entries):
-    packages = {package for entry in entries for package in entry.packages}
+    packages = {package for entry in entries for package in entry.packages + entry.libraries}
     if any(entry.npm for entry in entries):
         packages |= {"nodejs"} if shutil.which("npm") else {"nodejs", "npm"}
     return sorted(packages)
