@@ -104,21 +104,6 @@ static struct shim_socket *find_known(uint64_t identity)
     }
 }
 
-/* A number that stands for sock, or -1. */
-static int find_number(const struct shim_socket *sock)
-{
-    for (int fd = fd_table_next(0, INT_MAX); fd >= 0;
-         fd = fd_table_next((unsigned int)fd + 1, INT_MAX)) {
-        struct shim_socket *other = fd_table_acquire(fd);
-
-        if (other != NULL)
-            shim_socket_release(other);
-        if (other == sock)
-            return fd;
-    }
-    return -1;
-}
-
 /* Another descriptor of a socket that is ours already (inetd gives one under three numbers): two
  * engines on one wire would take each other's packets. 1: fd is a copy of A now. 0: there is none.
  */
@@ -133,7 +118,7 @@ static int copy_known(int fd)
     struct shim_socket *known = find_known(identity);
     if (known == NULL)
         return 0;
-    int number = find_number(known);
+    int number = fd_table_find(known);
     long result = number < 0
                       ? -EBADF
                       : RAW_CALL(SYS_dup3, number, fd, (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);

@@ -14,6 +14,7 @@ SERVICE = [sys.executable, os.path.join(harness.HERE, "echo_service.py")]
 SUPER_SERVER = [sys.executable, os.path.join(harness.HERE, "super_server.py")]
 SHARE = [sys.executable, os.path.join(harness.HERE, "share_socket.py")]
 START_OTHERS = [sys.executable, os.path.join(harness.HERE, "start_others.py")]
+EXEC_SERVER = [sys.executable, os.path.join(harness.HERE, "exec_server.py")]
 LOSSY = ("--loss", "20", "--reorder", "3", "--duplicate", "3")
 
 
@@ -170,6 +171,30 @@ class SharedSocketTest(AdoptTest):
         os.close(gate_write)
         self.assertEqual(taker.wait(), 0, taker.read_errors())
         self.assertEqual(taker.read(), f"{port}\nECONNREFUSED\n{port}\n".encode())
+
+
+class ExecTest(AdoptTest):
+    def test_new_images_of_a_server(self):
+        """One conversation spans three images; others begin in the second and the third."""
+        port = harness.free_port()
+        server = self.start([*EXEC_SERVER, str(port), str(CALL_COUNT), "3"]).wait_bound(port)
+        relay = self.start_relay(port, *LOSSY)
+        clients = [self.start([built("udp_rpc"), "call", HOST, str(relay.port), str(CALL_COUNT),
+                               str(seed)]) for seed in range(3)]
+        for client in clients:
+            self.assertEqual(client.wait(), 0, client.read_errors())
+        self.assertEqual(server.wait(), 0, server.read_errors())
+        self.assertEqual(server.read(), f"3 {port}\n".encode() * 3)
+
+    def test_a_shell_that_execs_the_service(self):
+        """A plain socket becomes the shell's, and then the service's."""
+        port = harness.free_port()
+        command = " ".join(["exec", *self.service(0)])
+        server = self.start([*SUPER_SERVER, str(port), "2", *shimmed("sh", "-c", command)],
+                            plain=True).wait_bound(port)
+        self.call_twice(server, port)
+        self.assertEqual(server.wait(), 0, server.read_errors())
+        self.assertEqual([seen["name"] for seen in self.reports()], [[HOST, port]] * 2)
 
 
 class OtherProgramsTest(AdoptTest):
