@@ -156,6 +156,10 @@ void rudp_endpoint_repeat_events(struct rudp_endpoint *endpoint);
 /* Frees everything, sessions included, without a word to the peers. */
 void rudp_endpoint_destroy(struct rudp_endpoint *endpoint);
 
+/* A value of the caller's that the sessions which take the packets given from here on remember: of
+ * what came with a packet but is not in it. 0 at first. */
+void rudp_endpoint_set_mark(struct rudp_endpoint *endpoint, uint64_t mark);
+
 enum rudp_verdict rudp_endpoint_receive(struct rudp_endpoint *endpoint,
                                         const struct rudp_path *path, const uint8_t *packet,
                                         size_t packet_bytes, uint64_t now_us);
@@ -227,6 +231,9 @@ enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct
 /* A value of the caller's, kept with the session; 0 at first. */
 void rudp_session_set_tag(struct rudp_session *session, uint64_t tag);
 uint64_t rudp_session_tag(const struct rudp_session *session);
+
+/* What the caller noted of the last packet that the session took (rudp_endpoint_set_mark). */
+uint64_t rudp_session_mark(const struct rudp_session *session);
 
 /* The session's current path. Valid until the next call on the endpoint. */
 const struct rudp_path *rudp_session_path(const struct rudp_session *session);

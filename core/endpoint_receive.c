@@ -361,6 +361,11 @@ static enum rudp_drop judge_unreadable(const struct rudp_endpoint *endpoint, con
     }
 }
 
+void rudp_endpoint_set_mark(struct rudp_endpoint *endpoint, uint64_t mark)
+{
+    endpoint->mark = mark;
+}
+
 enum rudp_verdict rudp_endpoint_receive(struct rudp_endpoint *endpoint,
                                         const struct rudp_path *path, const uint8_t *packet,
                                         size_t packet_bytes, uint64_t now_us)

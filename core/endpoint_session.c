@@ -30,6 +30,11 @@ uint64_t rudp_session_tag(const struct rudp_session *session)
     return session->tag;
 }
 
+uint64_t rudp_session_mark(const struct rudp_session *session)
+{
+    return session->mark;
+}
+
 const struct rudp_path *rudp_session_path(const struct rudp_session *session)
 {
     return &session->path;

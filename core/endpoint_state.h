@@ -17,6 +17,7 @@ struct rudp_endpoint {
     bool is_torn; /* a call that changes something is under way, or never came back */
     struct rudp_config config;
     struct rudp_host host;
+    uint64_t mark;
     bool accepting;
     uint16_t id_tag; /* 0: none */
     struct rudp_siphash_key table_key;
@@ -38,7 +39,7 @@ struct rudp_endpoint {
 static inline struct rudp_context endpoint_context(const struct rudp_endpoint *endpoint,
                                                    uint64_t now_us)
 {
-    return (struct rudp_context){&endpoint->config, &endpoint->host, now_us};
+    return (struct rudp_context){&endpoint->config, &endpoint->host, now_us, endpoint->mark};
 }
 
 /* The endpoint of a call that changes something, from here to the end of the scope: whoever finds

@@ -27,6 +27,7 @@ struct rudp_context {
     const struct rudp_config *config;
     const struct rudp_host *host;
     uint64_t now_us;
+    uint64_t mark; /* rudp_endpoint_set_mark */
 };
 
 enum rudp_session_state {
@@ -87,7 +88,8 @@ struct rudp_session {
 
     bool answered;             /* was established in this incarnation */
     uint64_t opened_us;        /* when this incarnation's handshake began */
-    uint64_t last_received_us; /* a valid packet from the peer */
+    uint64_t last_received_us; /* a valid packet from the peer, */
+    uint64_t mark;             /* and what the caller noted of it */
     uint64_t last_active_us;   /* anything but keepalives was sent or received */
     uint32_t unanswered_count; /* probe timeouts since the last valid packet */
     uint64_t pacing_us;        /* when the next data packet may leave; 0: not held */

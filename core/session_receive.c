@@ -254,6 +254,7 @@ enum rudp_drop rudp_session_receive(struct rudp_session *session,
     if (!accept_header(session, context, header, &survey))
         return RUDP_DROP_UNEXPECTED;
     session->last_received_us = context->now_us;
+    session->mark = context->mark;
     session->unanswered_count = 0;
     session->stats.received_packet_count++;
     session->stats.received_bytes += packet_bytes;

@@ -38,6 +38,15 @@ struct engine_datagram {
     bool is_to_group;         /* sent to a multicast or broadcast address */
 };
 
+/* What came with the last packet of a session. */
+struct engine_arrival {
+    uint32_t interface_index; /* 0: unknown */
+    int ttl;                  /* hop limit; -1: unknown */
+    int tos;                  /* traffic class; -1: unknown */
+};
+
+struct engine_arrival engine_session_arrival(const struct rudp_session *session);
+
 struct engine_handler {
     /* One core event. For RUDP_EVENT_CLOSED the handler calls rudp_session_release when it is done
      * with the session, at once or later. */

@@ -210,6 +210,32 @@ void engine_socket_settle(struct engine_socket *sock)
         engine_wait_wake(&sock->session_wait);
 }
 
+/* An arrival as the core keeps it: a byte each, with a bit that says whether it is known. */
+#define MARK_TTL_KNOWN ((uint64_t)1 << 16)
+#define MARK_TOS_KNOWN ((uint64_t)1 << 17)
+
+static uint64_t mark_of(const struct wire_packet *packet)
+{
+    uint64_t mark = (uint64_t)packet->interface_index << 32;
+
+    if (packet->ttl >= 0)
+        mark |= MARK_TTL_KNOWN | (uint8_t)packet->ttl;
+    if (packet->tos >= 0)
+        mark |= MARK_TOS_KNOWN | ((uint64_t)(uint8_t)packet->tos << 8);
+    return mark;
+}
+
+struct engine_arrival engine_session_arrival(const struct rudp_session *session)
+{
+    uint64_t mark = rudp_session_mark(session);
+
+    return (struct engine_arrival){
+        .interface_index = (uint32_t)(mark >> 32),
+        .ttl = (mark & MARK_TTL_KNOWN) != 0 ? (int)(mark & 0xff) : -1,
+        .tos = (mark & MARK_TOS_KNOWN) != 0 ? (int)(mark >> 8 & 0xff) : -1,
+    };
+}
+
 static void hand_foreign(struct engine_socket *sock, const struct wire_packet *packet)
 {
     struct engine_datagram datagram = {
@@ -246,6 +272,7 @@ static void take_packets(struct engine_socket *sock, size_t count)
 
         if (sock->wire.is_wildcard)
             path.local = packet.source;
+        rudp_endpoint_set_mark(sock->endpoint, mark_of(&packet));
         if (rudp_endpoint_receive(sock->endpoint, &path, packet.data, packet.bytes, now_us) ==
             RUDP_VERDICT_FOREIGN)
             hand_foreign(sock, &packet);
