@@ -4,9 +4,9 @@
 #include "engine/raw.h"
 #include "shim/deliver.h"
 #include "shim/linger.h"
+#include "shim/memory.h"
 #include "shim/peers.h"
 #include "shim/port.h"
-#include "shim/readable.h"
 #include "shim/real.h"
 #include "shim/responder.h"
 
@@ -42,7 +42,7 @@ int shim_bind(struct shim_socket *sock, int fd, const struct sockaddr *addr, soc
 {
     struct rudp_address wanted;
 
-    if (shim_socket_is_ours(sock) && shim_is_readable(addr, addr_bytes) &&
+    if (shim_socket_is_ours(sock) && shim_memory_is_readable(addr, addr_bytes) &&
         engine_address_from_sockaddr(&wanted, addr, addr_bytes))
         shim_responder_announce(sock, &wanted);
     int result = bind_wire(sock, addr, addr_bytes);

@@ -2,6 +2,7 @@
 #include "shim/control.h"
 
 #include "engine/engine.h"
+#include "shim/memory.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -10,6 +11,7 @@
 #define NS_PER_US       1000u
 #define NS_PER_S        1000000000u
 #define MAPPED_V4_BYTES 12u
+#define BYTES_MAX       1024u /* more than all control messages together */
 
 struct writer {
     uint8_t *at;
@@ -72,6 +74,30 @@ static void put_time(struct writer *writer, uint32_t wanted, uint64_t received_n
         put_pair(writer, SO_TIMESTAMP_NEW, seconds, rest_ns / NS_PER_US);
 }
 
+/* What the software of this machine saw; there are no stamps of hardware. */
+static void put_stamping(struct writer *writer, uint32_t wanted, uint64_t received_ns)
+{
+    struct timespec stamps[3] = {{
+        .tv_sec = (time_t)(received_ns / NS_PER_S),
+        .tv_nsec = (long)(received_ns % NS_PER_S),
+    }};
+
+    if ((wanted & SHIM_CONTROL_STAMPING) != 0)
+        put(writer, SOL_SOCKET, SO_TIMESTAMPING, stamps, sizeof stamps);
+}
+
+static void put_destination(struct writer *writer, sa_family_t family,
+                            const struct shim_pair_header *header)
+{
+    struct sockaddr_storage addr;
+    socklen_t bytes = engine_address_to_sockaddr(&header->local, family, &addr);
+
+    if (family == AF_INET)
+        put(writer, IPPROTO_IP, IP_ORIGDSTADDR, &addr, bytes);
+    else
+        put(writer, IPPROTO_IPV6, IPV6_ORIGDSTADDR, &addr, bytes);
+}
+
 static void put_v4(struct writer *writer, uint32_t wanted, const struct shim_pair_header *header)
 {
     if ((wanted & SHIM_CONTROL_PKTINFO) != 0) {
@@ -86,31 +112,47 @@ static void put_v4(struct writer *writer, uint32_t wanted, const struct shim_pai
         uint8_t tos = (uint8_t)header->tos;
         put(writer, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
     }
+    if ((wanted & SHIM_CONTROL_DESTINATION) != 0)
+        put_destination(writer, AF_INET, header);
 }
 
 static void put_v6(struct writer *writer, uint32_t wanted, const struct shim_pair_header *header)
 {
-    if ((wanted & SHIM_CONTROL_PKTINFO6) != 0) {
-        struct in6_pktinfo info = {.ipi6_ifindex = header->interface_index};
-        memcpy(&info.ipi6_addr, header->local.ip, sizeof info.ipi6_addr);
+    struct in6_pktinfo info = {.ipi6_ifindex = header->interface_index};
+
+    memcpy(&info.ipi6_addr, header->local.ip, sizeof info.ipi6_addr);
+    if ((wanted & SHIM_CONTROL_PKTINFO6) != 0)
         put(writer, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
-    }
     if (engine_address_is_v4(&header->peer)) /* the kernel gives the rest for IPv6 packets only */
         return;
     if ((wanted & SHIM_CONTROL_HOPLIMIT) != 0 && header->ttl >= 0)
         put_int(writer, IPPROTO_IPV6, IPV6_HOPLIMIT, header->ttl);
     if ((wanted & SHIM_CONTROL_TCLASS) != 0 && header->tos >= 0)
         put_int(writer, IPPROTO_IPV6, IPV6_TCLASS, header->tos);
+    if ((wanted & SHIM_CONTROL_OLD_PKTINFO6) != 0)
+        put(writer, IPPROTO_IPV6, IPV6_2292PKTINFO, &info, sizeof info);
+    if ((wanted & SHIM_CONTROL_OLD_HOPLIMIT) != 0 && header->ttl >= 0)
+        put_int(writer, IPPROTO_IPV6, IPV6_2292HOPLIMIT, header->ttl);
+    if ((wanted & SHIM_CONTROL_DESTINATION6) != 0)
+        put_destination(writer, AF_INET6, header);
 }
 
 int shim_control_write(struct msghdr *message, uint32_t wanted, sa_family_t family,
                        const struct shim_pair_header *header)
 {
     size_t buffer_bytes = message->msg_control == NULL ? 0 : message->msg_controllen;
+
+    /* What cannot be written is left out without a word, as in the kernel. */
+    if (wanted != 0 &&
+        !shim_memory_is_writable(message->msg_control, (size_t)min_u64(buffer_bytes, BYTES_MAX))) {
+        message->msg_controllen = 0;
+        return 0;
+    }
     struct writer writer = {.at = message->msg_control, .room_bytes = buffer_bytes};
 
     if (header != NULL && wanted != 0) {
         put_time(&writer, wanted, header->received_ns);
+        put_stamping(&writer, wanted, header->received_ns);
         if (family == AF_INET6)
             put_v6(&writer, wanted, header);
         if (engine_address_is_v4(&header->peer))
@@ -120,6 +162,8 @@ int shim_control_write(struct msghdr *message, uint32_t wanted, sa_family_t fami
     return writer.flags;
 }
 
+/* The kernel has looked at it: what has an odd length here is of the other family than the
+ * destination, which makes it without meaning. */
 static int read_one(const struct cmsghdr *header, struct rudp_address *local)
 {
     const uint8_t *data = CMSG_DATA(header);
@@ -129,7 +173,7 @@ static int read_one(const struct cmsghdr *header, struct rudp_address *local)
 
     if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO) {
         if (bytes != sizeof info4)
-            return EINVAL;
+            return 0;
         memcpy(&info4, data, sizeof info4);
         *local = (struct rudp_address){.ip = {[10] = 0xff, [11] = 0xff}};
         memcpy(local->ip + MAPPED_V4_BYTES, &info4.ipi_spec_dst, sizeof info4.ipi_spec_dst);
@@ -137,7 +181,7 @@ static int read_one(const struct cmsghdr *header, struct rudp_address *local)
             *local = (struct rudp_address){.port = 0};
     } else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
         if (bytes < sizeof info6)
-            return EINVAL;
+            return 0;
         memcpy(&info6, data, sizeof info6);
         *local = (struct rudp_address){.scope = 0};
         memcpy(local->ip, &info6.ipi6_addr, sizeof local->ip);
@@ -155,6 +199,8 @@ int shim_control_read(const struct msghdr *message, struct rudp_address *local)
     size_t left_bytes = at == NULL ? 0 : message->msg_controllen;
 
     *local = (struct rudp_address){.port = 0};
+    if (!shim_memory_is_readable(at, left_bytes))
+        return EFAULT;
     while (left_bytes >= sizeof(struct cmsghdr)) {
         const struct cmsghdr *header = (const struct cmsghdr *)(const void *)at;
 

@@ -22,14 +22,20 @@
     X(PKTINFO, IPPROTO_IP, IP_PKTINFO)                                                             \
     X(TTL, IPPROTO_IP, IP_RECVTTL)                                                                 \
     X(TOS, IPPROTO_IP, IP_RECVTOS)                                                                 \
+    X(DESTINATION, IPPROTO_IP, IP_RECVORIGDSTADDR)                                                 \
     X(PKTINFO6, IPPROTO_IPV6, IPV6_RECVPKTINFO)                                                    \
     X(HOPLIMIT, IPPROTO_IPV6, IPV6_RECVHOPLIMIT)                                                   \
-    X(TCLASS, IPPROTO_IPV6, IPV6_RECVTCLASS)
+    X(TCLASS, IPPROTO_IPV6, IPV6_RECVTCLASS)                                                       \
+    X(OLD_PKTINFO6, IPPROTO_IPV6, IPV6_2292PKTINFO)                                                \
+    X(OLD_HOPLIMIT, IPPROTO_IPV6, IPV6_2292HOPLIMIT)                                               \
+    X(DESTINATION6, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR)                                            \
+    X(STAMPING, SOL_SOCKET, SO_TIMESTAMPING)
 
 enum shim_control_index {
 #define X(name, level, option) SHIM_CONTROL_INDEX_##name,
     SHIM_CONTROL_MAP(X)
 #undef X
+    SHIM_CONTROL_COUNT,
 };
 
 enum shim_control {
@@ -38,7 +44,8 @@ enum shim_control {
 #undef X
     SHIM_CONTROL_TIMES = SHIM_CONTROL_TIMESTAMP | SHIM_CONTROL_TIMESTAMPNS
                          | SHIM_CONTROL_TIMESTAMP_NEW | SHIM_CONTROL_TIMESTAMPNS_NEW,
-    SHIM_CONTROL_ALL = (1 << (SHIM_CONTROL_INDEX_TCLASS + 1)) - 1,
+    SHIM_CONTROL_ALL = (1 << SHIM_CONTROL_COUNT) - 1,
+    SHIM_CONTROL_STAMPS = SHIM_CONTROL_TIMES | SHIM_CONTROL_STAMPING,
 };
 
 /* Fills message's control buffer with what is wanted for a datagram with that header; NULL: bare,
@@ -47,8 +54,8 @@ enum shim_control {
 int shim_control_write(struct msghdr *message, uint32_t wanted, sa_family_t family,
                        const struct shim_pair_header *header);
 
-/* The source address that the program asked for with IP_PKTINFO or IPV6_PKTINFO, unspecified when
- * it did not. 0, or the errno value the kernel would answer a malformed one with. */
+/* Of control messages that shim_socket_probe accepted: the source address that the program asked
+ * for with IP_PKTINFO or IPV6_PKTINFO, unspecified when it did not. 0 or an errno value. */
 int shim_control_read(const struct msghdr *message, struct rudp_address *local);
 
 #endif

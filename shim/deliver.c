@@ -17,8 +17,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#define NS_PER_S    1000000000u
-#define SESSION_TTL 64 /* a message has no hop count of its own: what a fresh packet would show */
+#define NS_PER_S 1000000000u
 
 static atomic_bool is_stopped;
 
@@ -47,33 +46,51 @@ static uint64_t wall_clock_ns(void)
 
 void shim_deliver_choose_frame(struct shim_socket *sock)
 {
-    bool is_bare = sock->shared->is_connected && atomic_load(&sock->shared->wanted_controls) == 0;
-
-    atomic_store_explicit(&sock->shared->is_bare, is_bare, memory_order_relaxed);
+    sock->shared->sends_bare =
+        sock->shared->is_connected && atomic_load(&sock->shared->wanted_controls) == 0;
+    /* While something else waits, readers had better expect a header: one that is not expected
+     * passes through the program's buffer. */
+    atomic_store(&sock->shared->is_bare,
+                 sock->shared->sends_bare && shim_pair_unread_bytes(sock->pair_fd) == 0);
 }
 
 static bool goes_bare(const struct shim_socket *sock, const struct rudp_address *source)
 {
-    return atomic_load_explicit(&sock->shared->is_bare, memory_order_relaxed) &&
-           rudp_address_equal(source, &sock->shared->peer);
+    return sock->shared->sends_bare && rudp_address_equal(source, &sock->shared->peer);
+}
+
+/* Writes a datagram from header's peer, noted unless note is NULL, after the hint for readers:
+ * before, a reader might find it and expect the other kind. */
+static int write_datagram(struct shim_socket *sock, const struct shim_pair_header *header,
+                          const void *data, size_t bytes, struct shim_pair_note *note)
+{
+    bool is_bare = goes_bare(sock, &header->peer);
+
+    if (!is_bare)
+        atomic_store(&sock->shared->is_bare, false);
+    else if (!atomic_load(&sock->shared->is_bare))
+        shim_deliver_choose_frame(sock);
+    header = is_bare ? NULL : header;
+    return note == NULL ? shim_pair_write(sock->pair_fd, header, data, bytes)
+                        : shim_pair_write_noted(sock->pair_fd, header, data, bytes, note);
 }
 
 /* Where a message came to, for the program's control messages. */
 static struct rudp_address local_of(const struct shim_socket *sock, const struct rudp_path *path)
 {
     static const struct rudp_address unspecified;
+    struct rudp_address local = path->local;
 
-    return memcmp(path->local.ip, unspecified.ip, sizeof unspecified.ip) == 0 ? sock->shared->local
-                                                                              : path->local;
+    if (memcmp(local.ip, unspecified.ip, sizeof unspecified.ip) == 0)
+        return sock->shared->local;
+    local.port = sock->shared->local.port;
+    return local;
 }
 
-static int write_message(struct shim_socket *sock, const struct rudp_path *path, size_t bytes)
+static int write_message(struct shim_socket *sock, const struct rudp_session *session, size_t bytes)
 {
-    struct shim_pair_note *note = &sock->shared->delivery.note;
-
-    if (goes_bare(sock, &path->remote))
-        return shim_pair_write_noted(sock->pair_fd, NULL, sock->scratch, bytes, note);
-
+    const struct rudp_path *path = rudp_session_path(session);
+    const struct engine_arrival arrival = engine_session_arrival(session);
     uint32_t wanted = atomic_load(&sock->shared->wanted_controls);
     struct shim_pair_header header = {
         .cookie = sock->cookie,
@@ -81,12 +98,13 @@ static int write_message(struct shim_socket *sock, const struct rudp_path *path,
         .payload_bytes = (uint32_t)bytes,
         .peer = path->remote,
         .local = local_of(sock, path),
-        .interface_index = path->remote.scope,
-        .ttl = SESSION_TTL,
-        .received_ns = (wanted & SHIM_CONTROL_TIMES) != 0 ? wall_clock_ns() : 0,
+        .interface_index = arrival.interface_index,
+        .ttl = (int16_t)arrival.ttl,
+        .tos = (int16_t)arrival.tos,
+        .received_ns = (wanted & SHIM_CONTROL_STAMPS) != 0 ? wall_clock_ns() : 0,
     };
 
-    return shim_pair_write_noted(sock->pair_fd, &header, sock->scratch, bytes, note);
+    return write_datagram(sock, &header, sock->scratch, bytes, &sock->shared->delivery.note);
 }
 
 /* The pair refused a write: full, closed for reading, or without a holder. True: take the message
@@ -126,7 +144,7 @@ static bool deliver_one(struct shim_socket *sock, struct shim_peer *peer)
     }
     shim_passage_begin(&sock->shared->delivery, peer->session,
                        rudp_session_received_count(peer->session));
-    int result = write_message(sock, rudp_session_path(peer->session), bytes);
+    int result = write_message(sock, peer->session, bytes);
 
     if (result < 0 && !refusal_ends_message(sock, result)) {
         shim_passage_end(&sock->shared->delivery);
@@ -365,9 +383,7 @@ static void on_datagram(void *context, struct engine_socket *engine,
         .tos = (int16_t)datagram->tos,
         .received_ns = datagram->received_ns,
     };
-    bool is_bare = goes_bare(sock, &datagram->path.remote);
-    int result =
-        shim_pair_write(sock->pair_fd, is_bare ? NULL : &header, datagram->data, datagram->bytes);
+    int result = write_datagram(sock, &header, datagram->data, datagram->bytes, NULL);
 
     if (result == -EAGAIN)
         sock->shared->overflow_count++; /* as a full receive buffer does on a plain socket */

@@ -36,6 +36,18 @@ static int route_error(sa_family_t family, const struct rudp_address *remote)
     return result < 0 ? (int)-result : 0;
 }
 
+/* IPv4 on a socket that was told to speak IPv6 only: the kernel knows best how to refuse that. */
+static bool is_other_family(const struct shim_socket *sock, const struct rudp_address *remote)
+{
+    int is_v6_only = 0;
+    socklen_t bytes = sizeof is_v6_only;
+
+    return sock->family == AF_INET6 && engine_address_is_v4(remote) &&
+           RAW_CALL(SYS_getsockopt, sock->wire_fd, IPPROTO_IPV6, IPV6_V6ONLY,
+                    raw_pointer(&is_v6_only), raw_pointer(&bytes)) == 0 &&
+           is_v6_only != 0;
+}
+
 /* Whether a datagram to remote is any of the protocol's business. */
 static bool is_tagged(struct shim_socket *sock, const struct rudp_address *remote)
 {
@@ -49,6 +61,8 @@ static bool is_tagged(struct shim_socket *sock, const struct rudp_address *remot
 static enum shim_verdict check_route(struct shim_socket *sock, const struct rudp_address *remote,
                                      int *error)
 {
+    if (is_other_family(sock, remote))
+        return SHIM_PLAIN;
     if (atomic_load(&sock->shared->steers_routes))
         return SHIM_SENT;
     int refusal = route_error(sock->family, remote);

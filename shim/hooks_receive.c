@@ -2,28 +2,54 @@
 #define _GNU_SOURCE
 #include "shim/adopt.h"
 #include "shim/hook.h"
+#include "shim/memory.h"
 #include "shim/receive.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 #define NS_PER_S 1000000000
+
+/* The address of a datagram to where the program wants it; errors as the kernel's, which looks at
+ * the place after the datagram was taken. */
+static int give_address(const struct sockaddr_storage *from, socklen_t from_bytes,
+                        struct sockaddr *addr, socklen_t *addr_bytes)
+{
+    if (!shim_memory_is_writable(addr_bytes, sizeof *addr_bytes))
+        return EFAULT;
+    if (*addr_bytes > INT_MAX)
+        return EINVAL;
+    size_t bytes = *addr_bytes < from_bytes ? *addr_bytes : from_bytes;
+
+    if (!shim_memory_is_writable(addr, bytes))
+        return EFAULT;
+    memcpy(addr, from, bytes);
+    *addr_bytes = from_bytes; /* the whole length, also when it was cut */
+    return 0;
+}
 
 static ssize_t receive_buffer(const struct fd_table_seen *seen, void *buffer, size_t bytes,
                               int flags, struct sockaddr *addr, socklen_t *addr_bytes)
 {
+    struct sockaddr_storage from;
     struct iovec part = {buffer, bytes};
     struct msghdr message = {
-        .msg_name = addr,
-        .msg_namelen = addr != NULL && addr_bytes != NULL ? *addr_bytes : 0,
+        .msg_name = addr != NULL ? &from : NULL,
+        .msg_namelen = sizeof from,
         .msg_iov = &part,
         .msg_iovlen = 1,
     };
     ssize_t result = shim_receive(seen, &message, flags);
 
-    if (result >= 0 && addr != NULL && addr_bytes != NULL)
-        *addr_bytes = message.msg_namelen;
-    return result;
+    if (result < 0 || addr == NULL)
+        return result;
+    int error = give_address(&from, message.msg_namelen, addr, addr_bytes);
+
+    if (error == 0)
+        return result;
+    errno = error;
+    return -1;
 }
 
 ssize_t hook_recv(int fd, void *buffer, size_t bytes, int flags)
@@ -129,6 +155,10 @@ static int receive_many(const struct fd_table_seen *seen, struct mmsghdr *messag
     unsigned int done = 0;
 
     while (done < count) {
+        if (!shim_memory_is_writable(&messages[done], sizeof messages[done])) {
+            errno = EFAULT;
+            break;
+        }
         ssize_t result = shim_receive(seen, &messages[done].msg_hdr, each_flags);
 
         if (result < 0)
@@ -146,16 +176,21 @@ static int receive_many(const struct fd_table_seen *seen, struct mmsghdr *messag
     return (int)done;
 }
 
+static bool is_timeout(struct timespec *timeout)
+{
+    return timeout == NULL ||
+           (shim_memory_is_writable(timeout, sizeof *timeout) && timeout->tv_sec >= 0 &&
+            timeout->tv_nsec >= 0 && timeout->tv_nsec < NS_PER_S);
+}
+
 int hook_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
                   struct timespec *timeout)
 {
     struct fd_table_seen seen;
-    bool is_timeout_valid = timeout == NULL || (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 &&
-                                                timeout->tv_nsec < NS_PER_S);
 
-    if (!is_timeout_valid || !fd_table_look(fd, &seen)) /* the kernel refuses the former */
+    if (!fd_table_look(fd, &seen) || !is_timeout(timeout)) /* the kernel refuses the latter */
         return receive_many_elsewhere(fd, messages, count, flags, timeout);
-    return receive_many(&seen, messages, count, flags, timeout);
+    return receive_many(&seen, messages, count < IOV_MAX ? count : IOV_MAX, flags, timeout);
 }
 
 /* Reading nothing takes nothing: read(2) does not look at the socket then. */
@@ -191,6 +226,7 @@ ssize_t hook_readv(int fd, const struct iovec *parts, int part_count)
     };
 
     if (fd_table_look(fd, &seen) && part_count > 0 && part_count <= IOV_MAX &&
+        shim_memory_is_readable(parts, (size_t)part_count * sizeof *parts) &&
         sum_bytes(parts, part_count) > 0) {
         ssize_t result = shim_receive(&seen, &message, 0);
 

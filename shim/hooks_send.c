@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "shim/adopt.h"
 #include "shim/hook.h"
+#include "shim/memory.h"
 #include "shim/send.h"
 
 #include <errno.h>
@@ -39,8 +40,11 @@ ssize_t hook_sendto(int fd, const void *data, size_t bytes, int flags, const str
                     socklen_t addr_bytes)
 {
     struct fd_table_seen seen;
+    bool is_odd = addr != NULL && (addr_bytes == 0 || addr_bytes > sizeof(struct sockaddr_storage));
 
     if (fd_table_look(fd, &seen)) {
+        if (is_odd) /* which sendmsg takes for no address, and sendto does not */
+            return real.sendto(seen.sock->wire_fd, data, bytes, flags, addr, addr_bytes);
         ssize_t result = send_buffer(&seen, data, bytes, flags, addr, addr_bytes);
 
         if (!shim_hook_is_stale(&seen, result))
@@ -91,6 +95,10 @@ int hook_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
     if (!fd_table_look(fd, &seen))
         return send_many_elsewhere(fd, messages, count, flags);
     for (; done < count && done < IOV_MAX; done++) {
+        if (!shim_memory_is_writable(&messages[done], sizeof messages[done])) {
+            errno = EFAULT;
+            break;
+        }
         ssize_t result = shim_send(&seen, &messages[done].msg_hdr, flags);
 
         if (result < 0)
@@ -114,6 +122,14 @@ ssize_t hook_write(int fd, const void *data, size_t bytes)
 }
 SHIM_DEFINE_ALIAS(__write, write);
 
+static bool has_bytes(const struct iovec *parts, int part_count)
+{
+    for (int index = 0; index < part_count; index++)
+        if (parts[index].iov_len > 0)
+            return true;
+    return false;
+}
+
 ssize_t hook_writev(int fd, const struct iovec *parts, int part_count)
 {
     struct fd_table_seen seen;
@@ -122,7 +138,10 @@ ssize_t hook_writev(int fd, const struct iovec *parts, int part_count)
         .msg_iovlen = (size_t)part_count,
     };
 
-    if (fd_table_look(fd, &seen) && part_count >= 0 && part_count <= IOV_MAX) {
+    /* Nothing to write is nothing to send here, unlike with write. */
+    if (fd_table_look(fd, &seen) && part_count > 0 && part_count <= IOV_MAX &&
+        shim_memory_is_readable(parts, (size_t)part_count * sizeof *parts) &&
+        has_bytes(parts, part_count)) {
         ssize_t result = shim_send(&seen, &message, 0);
 
         if (!shim_hook_is_stale(&seen, result))

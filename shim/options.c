@@ -4,12 +4,14 @@
 #include "engine/raw.h"
 #include "shim/control.h"
 #include "shim/deliver.h"
+#include "shim/memory.h"
 #include "shim/peers.h"
 #include "shim/real.h"
 #include "shim/receive.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -36,9 +38,13 @@ static const struct shadow shadows[] = {
     {IPPROTO_IP, IP_PKTINFO, SHIM_CONTROL_PKTINFO, 0},
     {IPPROTO_IP, IP_RECVTTL, SHIM_CONTROL_TTL, 0},
     {IPPROTO_IP, IP_RECVTOS, SHIM_CONTROL_TOS, 0},
+    {IPPROTO_IP, IP_RECVORIGDSTADDR, SHIM_CONTROL_DESTINATION, 0},
     {IPPROTO_IPV6, IPV6_RECVPKTINFO, SHIM_CONTROL_PKTINFO6, 0},
     {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, SHIM_CONTROL_HOPLIMIT, 0},
     {IPPROTO_IPV6, IPV6_RECVTCLASS, SHIM_CONTROL_TCLASS, 0},
+    {IPPROTO_IPV6, IPV6_2292PKTINFO, SHIM_CONTROL_OLD_PKTINFO6, 0},
+    {IPPROTO_IPV6, IPV6_2292HOPLIMIT, SHIM_CONTROL_OLD_HOPLIMIT, 0},
+    {IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, SHIM_CONTROL_DESTINATION6, 0},
 };
 
 static const struct shadow *find_shadow(const struct shim_socket *sock, int level, int option)
@@ -57,14 +63,21 @@ static int fail(int error)
     return -1;
 }
 
-static int give_int(int result, void *value, socklen_t *value_bytes)
+/* As the kernel does on that level: IPPROTO_IP has one byte for whom that is enough. */
+static int give_int(int level, int result, void *value, socklen_t *value_bytes)
 {
-    if (value == NULL || value_bytes == NULL)
+    if (!shim_memory_is_writable(value_bytes, sizeof *value_bytes))
         return fail(EFAULT);
-    if (*value_bytes > INT32_MAX)
+    if (*value_bytes > INT32_MAX && level != IPPROTO_IPV6)
         return fail(EINVAL);
-    *value_bytes = (socklen_t)min_u64(*value_bytes, sizeof result);
-    memcpy(value, &result, *value_bytes);
+    bool is_byte = level == IPPROTO_IP && *value_bytes > 0 && *value_bytes < sizeof result &&
+                   result >= 0 && result <= UINT8_MAX;
+    uint8_t byte = (uint8_t)result;
+
+    *value_bytes = (socklen_t)min_u64(*value_bytes, is_byte ? sizeof byte : sizeof result);
+    if (!shim_memory_is_writable(value, *value_bytes))
+        return fail(EFAULT);
+    memcpy(value, is_byte ? (const void *)&byte : &result, *value_bytes);
     return 0;
 }
 
@@ -104,40 +117,42 @@ int shim_getsockopt(struct shim_socket *sock, int level, int option, void *value
     int shown = atomic_load(&sock->shared->receive_buffer_shown);
 
     if (shadow != NULL)
-        return give_int((atomic_load(&sock->shared->wanted_controls) & shadow->bit) != 0, value,
-                        value_bytes);
+        return give_int(level, (atomic_load(&sock->shared->wanted_controls) & shadow->bit) != 0,
+                        value, value_bytes);
     if (level == IPPROTO_IP && option == IP_RECVERR)
-        return give_int(atomic_load(&sock->shared->wants_errors), value, value_bytes);
+        return give_int(level, atomic_load(&sock->shared->wants_errors), value, value_bytes);
     if (level == IPPROTO_IPV6 && option == IPV6_RECVERR && sock->family == AF_INET6)
-        return give_int(atomic_load(&sock->shared->wants_errors6), value, value_bytes);
+        return give_int(level, atomic_load(&sock->shared->wants_errors6), value, value_bytes);
+    if (level == SOL_SOCKET && option == SO_TIMESTAMPING)
+        return give_int(level, atomic_load(&sock->shared->time_stamping), value, value_bytes);
     if (level == SOL_SOCKET && option == SO_RCVBUF && shown != 0)
-        return give_int(shown, value, value_bytes);
+        return give_int(level, shown, value, value_bytes);
     if (level == SOL_SOCKET && option == SO_ERROR)
-        return give_int(take_error(sock), value, value_bytes);
+        return give_int(level, take_error(sock), value, value_bytes);
     return real.getsockopt(sock->wire_fd, level, option, value, value_bytes);
 }
 
 /* --- setsockopt ---------------------------------------------------------------------------------
  */
 
-/* Reads a flag as the kernel does on that level: one byte will do for IPPROTO_IP. */
-static int read_flag(int level, const void *value, socklen_t value_bytes, bool *flag)
+/* Tries an option that is kept here on another socket, whose answer the program gets: 0 or a
+ * negative errno. *shown is what it reads back as. */
+static int try_option(const struct shim_socket *sock, int level, int option, const void *value,
+                      socklen_t value_bytes, int *shown)
 {
-    int number = 0;
-    uint8_t byte;
+    socklen_t bytes = sizeof *shown;
+    int read_option = option == SO_RCVBUFFORCE && level == SOL_SOCKET ? SO_RCVBUF : option;
+    long fd = RAW_CALL(SYS_socket, sock->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    if (value == NULL)
-        return EFAULT;
-    if (value_bytes >= sizeof number) {
-        memcpy(&number, value, sizeof number);
-    } else if (level == IPPROTO_IP && value_bytes >= sizeof byte) {
-        memcpy(&byte, value, sizeof byte);
-        number = byte;
-    } else {
-        return EINVAL;
-    }
-    *flag = number != 0;
-    return 0;
+    if (fd < 0)
+        return (int)fd;
+    long result = RAW_CALL(SYS_setsockopt, fd, level, option, raw_pointer(value), value_bytes);
+
+    if (result == 0)
+        result = RAW_CALL(SYS_getsockopt, fd, level, read_option, raw_pointer(shown),
+                          raw_pointer(&bytes));
+    (void)RAW_CALL(SYS_close, fd);
+    return (int)result;
 }
 
 /* The owner puts into its messages what was asked for. A client's state is a copy. */
@@ -153,21 +168,14 @@ static void tell_owner(const struct shim_socket *sock, int fd, uint32_t wanted)
         (void)shim_pair_write(fd, &news, NULL, 0);
 }
 
-static int set_shadow(struct shim_socket *sock, int fd, const struct shadow *shadow,
-                      const void *value, socklen_t value_bytes)
+static void want_controls(struct shim_socket *sock, int fd, uint32_t cleared, uint32_t set)
 {
-    bool is_on;
-    int error = read_flag(shadow->level, value, value_bytes, &is_on);
-
-    if (error != 0)
-        return fail(error);
     uint32_t before = atomic_load(&sock->shared->wanted_controls);
-    uint32_t after;
 
-    do {
-        after = (before & ~shadow->excludes & ~shadow->bit) | (is_on ? shadow->bit : 0);
-    } while (!atomic_compare_exchange_weak(&sock->shared->wanted_controls, &before, after));
-    tell_owner(sock, fd, after);
+    while (!atomic_compare_exchange_weak(&sock->shared->wanted_controls, &before,
+                                         (before & ~cleared) | set)) {
+    }
+    tell_owner(sock, fd, (before & ~cleared) | set);
 
     struct engine_socket *engine = shim_socket_engine(sock);
 
@@ -176,42 +184,58 @@ static int set_shadow(struct shim_socket *sock, int fd, const struct shadow *sha
     shim_deliver_choose_frame(sock);
     if (engine != NULL)
         engine_socket_leave(engine);
+}
+
+static int set_shadow(struct shim_socket *sock, int fd, const struct shadow *shadow,
+                      const void *value, socklen_t value_bytes)
+{
+    int shown = 0;
+    int result = try_option(sock, shadow->level, shadow->option, value, value_bytes, &shown);
+
+    if (result < 0)
+        return fail(-result);
+    want_controls(sock, fd, shadow->excludes | shadow->bit, shown != 0 ? shadow->bit : 0);
     return 0;
 }
 
-static int set_wants_errors(struct shim_socket *sock, int level, const void *value,
+static int set_time_stamping(struct shim_socket *sock, int fd, const void *value,
+                             socklen_t value_bytes)
+{
+    int shown = 0;
+    int result = try_option(sock, SOL_SOCKET, SO_TIMESTAMPING, value, value_bytes, &shown);
+
+    if (result < 0)
+        return fail(-result);
+    atomic_store(&sock->shared->time_stamping, shown);
+    want_controls(sock, fd, SHIM_CONTROL_STAMPING,
+                  (shown & SOF_TIMESTAMPING_SOFTWARE) != 0 ? SHIM_CONTROL_STAMPING : 0);
+    return 0;
+}
+
+static int set_wants_errors(struct shim_socket *sock, int level, int option, const void *value,
                             socklen_t value_bytes)
 {
-    bool is_on;
-    int error = read_flag(level, value, value_bytes, &is_on);
+    int shown = 0;
+    int result = try_option(sock, level, option, value, value_bytes, &shown);
 
-    if (error != 0)
-        return fail(error);
+    if (result < 0)
+        return fail(-result);
     atomic_store(level == IPPROTO_IP ? &sock->shared->wants_errors : &sock->shared->wants_errors6,
-                 is_on);
+                 shown != 0);
     return 0;
 }
 
-/* The wire keeps the engine's larger buffer; what the program asked for is tried on another socket,
- * whose answer it gets to see. */
+/* The wire keeps the engine's larger buffer. */
 static int set_receive_buffer(struct shim_socket *sock, int option, const void *value,
                               socklen_t value_bytes)
 {
     int shown = 0;
-    socklen_t bytes = sizeof shown;
-    long fd = RAW_CALL(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int result = try_option(sock, SOL_SOCKET, option, value, value_bytes, &shown);
 
-    if (fd < 0)
-        return (int)real_result(fd);
-    long result = RAW_CALL(SYS_setsockopt, fd, SOL_SOCKET, option, raw_pointer(value), value_bytes);
-
-    if (result == 0)
-        result = RAW_CALL(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVBUF, raw_pointer(&shown),
-                          raw_pointer(&bytes));
-    (void)RAW_CALL(SYS_close, fd);
-    if (result == 0)
-        atomic_store(&sock->shared->receive_buffer_shown, shown);
-    return (int)real_result(result);
+    if (result < 0)
+        return fail(-result);
+    atomic_store(&sock->shared->receive_buffer_shown, shown);
+    return 0;
 }
 
 static int set_socket_level(struct shim_socket *sock, int fd, int option, const void *value,
@@ -232,6 +256,8 @@ static int set_socket_level(struct shim_socket *sock, int fd, int option, const 
         if (is_started)
             return set_receive_buffer(sock, option, value, value_bytes);
         break;
+    case SO_TIMESTAMPING: /* the wire would stamp, and queue, the protocol's packets */
+        return set_time_stamping(sock, fd, value, value_bytes);
     case SO_BINDTODEVICE:
     case SO_BINDTOIFINDEX:
     case SO_MARK:
@@ -252,7 +278,7 @@ int shim_setsockopt(struct shim_socket *sock, int fd, int level, int option, con
         return set_socket_level(sock, fd, option, value, value_bytes);
     if ((level == IPPROTO_IP && option == IP_RECVERR) ||
         (level == IPPROTO_IPV6 && option == IPV6_RECVERR && sock->family == AF_INET6))
-        return set_wants_errors(sock, level, value, value_bytes);
+        return set_wants_errors(sock, level, option, value, value_bytes);
     if (level == IPPROTO_UDP && (option == UDP_SEGMENT || option == UDP_GRO))
         return fail(ENOPROTOOPT); /* programs that ask for offload can do without */
     if ((level == IPPROTO_IP && option == IP_UNICAST_IF) ||
@@ -337,7 +363,7 @@ static int give_next_bytes(struct shim_socket *sock, int fd, void *argument)
 
     if (bytes < 0)
         return -1;
-    if (argument == NULL)
+    if (!shim_memory_is_writable(argument, sizeof bytes))
         return fail(EFAULT);
     memcpy(argument, &bytes, sizeof bytes);
     return 0;

@@ -271,6 +271,7 @@ void shim_failure_send_tokens(struct shim_socket *sock)
             .error = (uint16_t)error,
             .peer = failure->peer,
         };
+        atomic_store(&sock->shared->is_bare, false);
         int result = shim_pair_write(sock->pair_fd, &header, NULL, 0);
 
         sock->pair_full = result == -EAGAIN;

@@ -6,6 +6,7 @@
 #include "shim/control.h"
 #include "shim/hold.h"
 #include "shim/linger.h"
+#include "shim/memory.h"
 #include "shim/peers.h"
 #include "shim/real.h"
 
@@ -63,6 +64,23 @@ static size_t copy_parts(const struct incoming *in, size_t offset, uint8_t *flat
     return done_bytes;
 }
 
+/* Whether the first bytes of the program's parts can be written: the kernel has not tried, or not
+ * all of them, when the data did not lie where it belongs. */
+static bool can_shift(const struct incoming *in, size_t bytes)
+{
+    for (size_t index = 0; index < in->part_count && bytes > 0; index++) {
+        const struct iovec *part = &in->parts[index];
+        size_t step = (size_t)min_u64(part->iov_len, bytes);
+
+        if (part->iov_base == in->edge)
+            continue;
+        if (!shim_memory_is_writable(part->iov_base, step))
+            return false;
+        bytes -= step;
+    }
+    return true;
+}
+
 /* The data lies a header's length away from where the program wants it. */
 static void shift(const struct incoming *in, size_t from, size_t to, size_t bytes)
 {
@@ -78,7 +96,8 @@ static void shift(const struct incoming *in, size_t from, size_t to, size_t byte
     }
 }
 
-static void settle(struct incoming *in, size_t bytes)
+/* False: the program's memory cannot hold it. */
+static bool settle(struct incoming *in, size_t bytes)
 {
     uint8_t start[SHIM_PAIR_HEADER_BYTES];
     size_t start_bytes = copy_parts(in, 0, start, min_u64(bytes, sizeof start), true);
@@ -87,9 +106,14 @@ static void settle(struct incoming *in, size_t bytes)
     in->is_framed = shim_pair_parse(&in->header, in->seen->cookie, start, start_bytes);
     in->payload_bytes = in->is_framed ? bytes - sizeof in->header : bytes;
     size_t data_at = in->is_framed ? sizeof in->header : 0;
+    size_t kept_bytes = (size_t)min_u64(in->payload_bytes, in->room_bytes);
 
-    if (data_at != program_at)
-        shift(in, data_at, program_at, (size_t)min_u64(in->payload_bytes, in->room_bytes));
+    if (data_at == program_at)
+        return true;
+    if (!can_shift(in, kept_bytes))
+        return false;
+    shift(in, data_at, program_at, kept_bytes);
+    return true;
 }
 
 /* --- Errors -------------------------------------------------------------------------------------
@@ -148,24 +172,32 @@ static socklen_t bare_source(const struct fd_table_seen *seen, struct sockaddr_s
     return result < 0 || !fd_table_is_still(seen) ? 0 : bytes;
 }
 
-static void write_name(const struct incoming *in, struct msghdr *message)
+/* 0 or the errno value of memory that cannot be written. */
+static int write_name(const struct incoming *in, struct msghdr *message)
 {
     struct sockaddr_storage addr;
     socklen_t bytes;
 
     if (message->msg_name == NULL)
-        return;
+        return 0;
     bytes = in->is_framed ? engine_address_to_sockaddr(&in->header.peer, in->family, &addr)
                           : bare_source(in->seen, &addr);
-    memcpy(message->msg_name, &addr, (size_t)min_u64(bytes, message->msg_namelen));
+    size_t kept_bytes = (size_t)min_u64(bytes, message->msg_namelen);
+
+    if (!shim_memory_is_writable(message->msg_name, kept_bytes))
+        return EFAULT;
+    memcpy(message->msg_name, &addr, kept_bytes);
     message->msg_namelen = bytes; /* the whole length, also when it was cut */
+    return 0;
 }
 
 static ssize_t report(const struct incoming *in, struct msghdr *message, int flags)
 {
     bool is_cut = in->payload_bytes > in->room_bytes;
+    int error = write_name(in, message);
 
-    write_name(in, message);
+    if (error != 0)
+        return fail(error);
     message->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (is_cut ? MSG_TRUNC : 0);
     message->msg_flags |= shim_control_write(message, in->wanted_controls, in->family,
                                              in->is_framed ? &in->header : NULL);
@@ -211,7 +243,8 @@ static ssize_t receive(struct incoming *in, struct msghdr *message, int flags)
 
         if (bytes < 0)
             return bytes;
-        settle(in, (size_t)bytes);
+        if (!settle(in, (size_t)bytes))
+            return fail(EFAULT);
         if (!in->is_framed || in->header.type != SHIM_PAIR_ERROR)
             return report(in, message, flags);
 
@@ -245,8 +278,14 @@ ssize_t shim_receive(const struct fd_table_seen *seen, struct msghdr *message, i
         return fail(EAGAIN);
     if ((flags & MSG_ERRQUEUE) != 0)
         return real.recvmsg(seen->sock->wire_fd, message, flags);
+    if (!shim_memory_is_writable(message, sizeof *message))
+        return fail(EFAULT);
+    if (message->msg_name != NULL && message->msg_namelen > INT_MAX)
+        return fail(EINVAL);
     if (message->msg_iovlen >= IOV_MAX) /* one part is ours */
         return fail(EMSGSIZE);
+    if (!shim_memory_is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))
+        return fail(EFAULT);
     ssize_t result = message->msg_iovlen < PART_COUNT_SMALL
                          ? receive(&in, message, flags)
                          : receive_many_parts(seen, message, flags);

@@ -7,9 +7,9 @@
 #include "shim/drain.h"
 #include "shim/hold.h"
 #include "shim/log.h"
+#include "shim/memory.h"
 #include "shim/peers.h"
 #include "shim/process.h"
-#include "shim/readable.h"
 #include "shim/real.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ static int fail(int error)
 static bool parts_are_readable(const struct outgoing *out)
 {
     for (size_t index = 0; index < out->message->msg_iovlen; index++)
-        if (!shim_is_readable(out->slices[index].data, out->slices[index].bytes))
+        if (!shim_memory_is_readable(out->slices[index].data, out->slices[index].bytes))
             return false;
     return true;
 }
@@ -85,7 +85,7 @@ static bool read_destination(struct outgoing *out)
     out->is_named = message->msg_name != NULL && message->msg_namelen > 0;
     if (!out->is_named)
         return true;
-    if (!shim_is_readable(message->msg_name, message->msg_namelen))
+    if (!shim_memory_is_readable(message->msg_name, message->msg_namelen))
         return false;
     if (!engine_address_from_sockaddr(&out->remote, message->msg_name, message->msg_namelen))
         return false;
@@ -246,6 +246,16 @@ static ssize_t send_as_owner(const struct outgoing *out)
 /* --- In another process that holds the descriptor -----------------------------------------------
  */
 
+/* Whom the wire is connected to, as the kernel knows it. False: nobody. */
+static bool find_peer(const struct shim_socket *sock, struct rudp_address *peer)
+{
+    struct sockaddr_storage addr;
+    socklen_t bytes = sizeof addr;
+
+    return RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) == 0 &&
+           engine_address_from_sockaddr(peer, (const struct sockaddr *)&addr, bytes);
+}
+
 /* Where it goes by what the kernel knows of the wire: the rest belongs to the other process. */
 static bool find_route(struct shim_socket *sock, const struct outgoing *out,
                        struct shim_pair_header *header)
@@ -257,11 +267,8 @@ static bool find_route(struct shim_socket *sock, const struct outgoing *out,
     header->local = out->local;
     if (sock->wire_fd < 0)
         return true; /* the owner knows, also to whom it is connected */
-    if (!out->is_named &&
-        (RAW_CALL(SYS_getpeername, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) < 0 ||
-         !engine_address_from_sockaddr(&header->peer, (const struct sockaddr *)&addr, bytes)))
+    if (!out->is_named && !find_peer(sock, &header->peer))
         return false;
-    bytes = sizeof addr;
     struct rudp_address local = {.port = 0};
 
     if (RAW_CALL(SYS_getsockname, sock->wire_fd, raw_pointer(&addr), raw_pointer(&bytes)) == 0)
@@ -361,22 +368,43 @@ static bool is_write_shut(const struct shim_socket *sock)
     return shared != NULL && atomic_load(&shared->write_shut);
 }
 
+/* Only IPv4 knows of urgent data, and refuses it. */
+static bool goes_by_v4(const struct outgoing *out)
+{
+    const struct shim_socket *sock = out->seen->sock;
+    struct rudp_address peer = out->remote;
+
+    return sock->family == AF_INET ||
+           ((out->is_named || find_peer(sock, &peer)) && engine_address_is_v4(&peer));
+}
+
+/* Without a destination that is what is wrong, shut or not. */
+static ssize_t send_shut(const struct shim_socket *sock)
+{
+    struct rudp_address peer;
+
+    return fail(find_peer(sock, &peer) ? EPIPE : EDESTADDRREQ);
+}
+
 static ssize_t send_outgoing(struct outgoing *out)
 {
     if (!read_destination(out))
         return send_on_wire(out);
-    if ((out->flags & MSG_OOB) != 0)
+    if ((out->flags & MSG_OOB) != 0 && goes_by_v4(out))
         return fail(EOPNOTSUPP);
     if (is_write_shut(out->seen->sock))
-        return fail(EPIPE);
+        return out->is_named ? fail(EPIPE) : send_shut(out->seen->sock);
     if (!read_parts(out))
         return fail(EMSGSIZE);
     if (!parts_are_readable(out))
         return send_on_wire(out);
-    int error = shim_control_read(out->message, &out->local);
+    if (out->message->msg_control != NULL && out->message->msg_controllen > 0) {
+        long refusal = shim_socket_probe(out->seen->sock, out->message);
+        int error = refusal < 0 ? (int)-refusal : shim_control_read(out->message, &out->local);
 
-    if (error != 0)
-        return fail(error);
+        if (error != 0)
+            return fail(error);
+    }
     if ((out->flags & MSG_MORE) != 0)
         return send_corked(out);
     int result = start(out);
@@ -407,10 +435,11 @@ ssize_t shim_send(const struct fd_table_seen *seen, const struct msghdr *message
     pthread_testcancel(); /* sending is a cancellation point, also where no native call waits */
     shim_hold_heir(seen);
 
-    if (!shim_is_readable(message, sizeof *message) ||
-        !shim_is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))
+    if (!shim_memory_is_readable(message, sizeof *message))
         return fail(EFAULT);
     if (message->msg_iovlen > IOV_MAX)
         return fail(EMSGSIZE);
+    if (!shim_memory_is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))
+        return fail(EFAULT);
     return message->msg_iovlen <= PART_COUNT_SMALL ? send_outgoing(&out) : send_many_parts(&out);
 }

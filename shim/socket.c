@@ -412,6 +412,20 @@ void shim_socket_free(struct shim_socket *sock)
     close_arena(arena);
 }
 
+long shim_socket_probe(const struct shim_socket *sock, const struct msghdr *message)
+{
+    struct msghdr nothing = *message;
+
+    if (sock->wire_fd < 0) /* a client whose owner does not answer: the send says so */
+        return 0;
+    nothing.msg_iov = NULL;
+    nothing.msg_iovlen = 0;
+    /* The way to confirm a neighbour: everything is looked at, and a datagram of no length is not
+     * sent. */
+    return RAW_CALL(SYS_sendmsg, sock->wire_fd, raw_pointer(&nothing),
+                    MSG_CONFIRM | MSG_PROXY | MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void shim_socket_forget(struct shim_socket *sock, int fd)
 {
     if (fd_table_clear_if(fd, sock))

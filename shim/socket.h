@@ -82,6 +82,7 @@ struct shim_shared {
     atomic_bool wants_errors; /* IP_RECVERR, IPV6_RECVERR: remembered. The wire must not queue
                                * errors, a session deals with them. */
     atomic_bool wants_errors6;
+    _Atomic int time_stamping; /* SO_TIMESTAMPING */
     atomic_bool write_shut;
     atomic_bool steers_routes; /* an option chooses the device or mark: no route check of ours */
     atomic_bool is_bare;       /* hint for readers: the next datagram is likely bare */
@@ -90,7 +91,8 @@ struct shim_shared {
     atomic_bool is_stale;  /* another process bound or connected the wire */
 
     atomic_bool is_connected;
-    bool port_is_shared; /* if is_connected: what comes from others is for other sockets */
+    atomic_bool sends_bare; /* what the peer of a connected socket sends goes bare into the pair */
+    bool port_is_shared;    /* if is_connected: what comes from others is for other sockets */
     int soft_error; /* last error of the wire on a connected socket; a handshake may survive it */
     struct rudp_address peer;      /* if is_connected */
     struct rudp_address local;     /* as getsockname says; unspecified until bound */
@@ -191,6 +193,10 @@ bool shim_socket_is_itself(const struct shim_socket *sock, const struct rudp_add
 
 /* Reads the wire's address anew. Entered, or before start. */
 void shim_socket_refresh_local(struct shim_socket *sock);
+
+/* What sendmsg(message) on the wire would say to its destination and control messages, without
+ * sending anything: 0 or a negative errno. */
+long shim_socket_probe(const struct shim_socket *sock, const struct msghdr *message);
 
 /* The number fd turned out not to be this socket any more (closed where no hook saw it). */
 void shim_socket_forget(struct shim_socket *sock, int fd);
