@@ -20,6 +20,7 @@ struct rudp_address {
 struct rudp_path {
     struct rudp_address remote;
     struct rudp_address local;
+    uint32_t send_mark; /* of packets to send: rudp_session_set_send_mark; else 0 */
 };
 
 static inline bool rudp_address_equal(const struct rudp_address *a, const struct rudp_address *b)

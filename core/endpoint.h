@@ -235,6 +235,10 @@ uint64_t rudp_session_tag(const struct rudp_session *session);
 /* What the caller noted of the last packet that the session took (rudp_endpoint_set_mark). */
 uint64_t rudp_session_mark(const struct rudp_session *session);
 
+/* A value of the caller's that goes with the path of the session's packets from now on. 0 at first.
+ */
+void rudp_session_set_send_mark(struct rudp_session *session, uint32_t mark);
+
 /* The session's current path. Valid until the next call on the endpoint. */
 const struct rudp_path *rudp_session_path(const struct rudp_session *session);
 

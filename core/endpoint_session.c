@@ -30,6 +30,11 @@ uint64_t rudp_session_tag(const struct rudp_session *session)
     return session->tag;
 }
 
+void rudp_session_set_send_mark(struct rudp_session *session, uint32_t mark)
+{
+    session->send_mark = mark;
+}
+
 uint64_t rudp_session_mark(const struct rudp_session *session)
 {
     return session->mark;

@@ -90,6 +90,7 @@ struct rudp_session {
     uint64_t opened_us;        /* when this incarnation's handshake began */
     uint64_t last_received_us; /* a valid packet from the peer, */
     uint64_t mark;             /* and what the caller noted of it */
+    uint32_t send_mark;        /* rudp_session_set_send_mark */
     uint64_t last_active_us;   /* anything but keepalives was sent or received */
     uint32_t unanswered_count; /* probe timeouts since the last valid packet */
     uint64_t pacing_us;        /* when the next data packet may leave; 0: not held */

@@ -405,6 +405,7 @@ size_t rudp_session_write(struct rudp_session *session, const struct rudp_contex
         return 0;
     finish_packet(session, context, &draft);
     *path = session->path;
+    path->send_mark = session->send_mark;
     return draft.writer.used_bytes;
 }
 

@@ -47,6 +47,10 @@ struct engine_arrival {
 
 struct engine_arrival engine_session_arrival(const struct rudp_session *session);
 
+/* Hop limit and traffic class as one value, for rudp_session_set_send_mark. Out of 1..255 and
+ * 0..255: not known, the socket's own then. */
+uint32_t engine_mark(int ttl, int tos);
+
 struct engine_handler {
     /* One core event. For RUDP_EVENT_CLOSED the handler calls rudp_session_release when it is done
      * with the session, at once or later. */

@@ -210,19 +210,9 @@ void engine_socket_settle(struct engine_socket *sock)
         engine_wait_wake(&sock->session_wait);
 }
 
-/* An arrival as the core keeps it: a byte each, with a bit that says whether it is known. */
-#define MARK_TTL_KNOWN ((uint64_t)1 << 16)
-#define MARK_TOS_KNOWN ((uint64_t)1 << 17)
-
 static uint64_t mark_of(const struct wire_packet *packet)
 {
-    uint64_t mark = (uint64_t)packet->interface_index << 32;
-
-    if (packet->ttl >= 0)
-        mark |= MARK_TTL_KNOWN | (uint8_t)packet->ttl;
-    if (packet->tos >= 0)
-        mark |= MARK_TOS_KNOWN | ((uint64_t)(uint8_t)packet->tos << 8);
-    return mark;
+    return (uint64_t)packet->interface_index << 32 | engine_mark(packet->ttl, packet->tos);
 }
 
 struct engine_arrival engine_session_arrival(const struct rudp_session *session)
@@ -231,8 +221,8 @@ struct engine_arrival engine_session_arrival(const struct rudp_session *session)
 
     return (struct engine_arrival){
         .interface_index = (uint32_t)(mark >> 32),
-        .ttl = (mark & MARK_TTL_KNOWN) != 0 ? (int)(mark & 0xff) : -1,
-        .tos = (mark & MARK_TOS_KNOWN) != 0 ? (int)(mark >> 8 & 0xff) : -1,
+        .ttl = wire_mark_ttl((uint32_t)mark),
+        .tos = wire_mark_tos((uint32_t)mark),
     };
 }
 

@@ -12,6 +12,12 @@
 #define BATCH_BYTES     ((size_t)2 * 64 * 1024) /* the batch is full when less than half is left */
 #define POOL_COUNT_MAX  4u                      /* idle batches kept; threads rarely send at once */
 
+#define CONTROL_BYTES (CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)))
+
+/* A mark: a byte each, with a bit that says whether it is known. */
+#define MARK_TTL_KNOWN (1u << 16)
+#define MARK_TOS_KNOWN (1u << 17)
+
 struct wire_batch {
     struct wire_batch *next; /* in the pool */
     size_t count;
@@ -22,8 +28,7 @@ struct wire_batch {
     struct iovec slices[BATCH_COUNT_MAX];
     struct sockaddr_storage addresses[BATCH_COUNT_MAX];
     struct rudp_address remotes[BATCH_COUNT_MAX];
-    _Alignas(
-        struct cmsghdr) uint8_t controls[BATCH_COUNT_MAX][CMSG_SPACE(sizeof(struct in6_pktinfo))];
+    _Alignas(struct cmsghdr) uint8_t controls[BATCH_COUNT_MAX][CONTROL_BYTES];
     uint8_t data[BATCH_BYTES];
 };
 
@@ -81,12 +86,35 @@ uint8_t *wire_batch_room(struct wire_batch *batch, size_t *bytes)
     return batch->data + batch->used_bytes;
 }
 
+uint32_t engine_mark(int ttl, int tos)
+{
+    uint32_t mark = 0;
+
+    if (ttl > 0 && ttl <= UINT8_MAX)
+        mark |= MARK_TTL_KNOWN | (uint32_t)ttl;
+    if (tos >= 0 && tos <= UINT8_MAX)
+        mark |= MARK_TOS_KNOWN | (uint32_t)tos << 8;
+    return mark;
+}
+
+int wire_mark_ttl(uint32_t mark)
+{
+    return (mark & MARK_TTL_KNOWN) != 0 ? (int)(mark & 0xff) : -1;
+}
+
+int wire_mark_tos(uint32_t mark)
+{
+    return (mark & MARK_TOS_KNOWN) != 0 ? (int)(mark >> 8 & 0xff) : -1;
+}
+
+/* Behind what was added before. */
 static void add_control(struct msghdr *message, uint8_t *buffer, int level, int type,
                         const void *data, size_t bytes)
 {
+    struct cmsghdr *control = (struct cmsghdr *)(void *)(buffer + message->msg_controllen);
+
     message->msg_control = buffer;
-    message->msg_controllen = CMSG_SPACE(bytes);
-    struct cmsghdr *control = CMSG_FIRSTHDR(message);
+    message->msg_controllen += CMSG_SPACE(bytes);
 
     control->cmsg_level = level;
     control->cmsg_type = type;
@@ -117,6 +145,20 @@ static void add_source(struct msghdr *message, uint8_t *buffer, const struct wir
     add_control(message, buffer, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
 }
 
+static void add_mark(struct msghdr *message, uint8_t *buffer, const struct rudp_path *path)
+{
+    bool is_v4 = engine_address_is_v4(&path->remote);
+    int ttl = wire_mark_ttl(path->send_mark);
+    int tos = wire_mark_tos(path->send_mark);
+
+    if (ttl >= 0)
+        add_control(message, buffer, is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                    is_v4 ? IP_TTL : IPV6_HOPLIMIT, &ttl, sizeof ttl);
+    if (tos >= 0)
+        add_control(message, buffer, is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                    is_v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
+}
+
 void wire_batch_add(struct wire_batch *batch, const struct wire *wire, const struct rudp_path *path,
                     size_t bytes)
 {
@@ -141,6 +183,8 @@ void wire_batch_add(struct wire_batch *batch, const struct wire *wire, const str
     }
     if (wire->is_wildcard && memcmp(path->local.ip, unspecified.ip, sizeof unspecified.ip) != 0)
         add_source(message, batch->controls[index], wire, path);
+    if (path->send_mark != 0)
+        add_mark(message, batch->controls[index], path);
     batch->remotes[index] = path->remote;
     batch->used_bytes += bytes;
     batch->count++;

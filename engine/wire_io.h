@@ -83,4 +83,8 @@ enum wire_result wire_batch_send(struct wire_batch *batch, const struct wire *wi
 void wire_before_fork(void);
 void wire_after_fork(void);
 
+/* The parts of an engine_mark; -1: not known. */
+int wire_mark_ttl(uint32_t mark);
+int wire_mark_tos(uint32_t mark);
+
 #endif

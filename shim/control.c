@@ -162,12 +162,30 @@ int shim_control_write(struct msghdr *message, uint32_t wanted, sa_family_t fami
     return writer.flags;
 }
 
+static bool is_control(const struct cmsghdr *header, int level, int type)
+{
+    return header->cmsg_level == level && header->cmsg_type == type;
+}
+
+/* An int, or one byte, as IP_TOS may be. */
+static int read_number(const uint8_t *data, size_t bytes)
+{
+    int number = -1;
+
+    if (bytes == 1)
+        return data[0];
+    if (bytes == sizeof number)
+        memcpy(&number, data, sizeof number);
+    return number;
+}
+
 /* The kernel has looked at it: what has an odd length here is of the other family than the
  * destination, which makes it without meaning. */
-static int read_one(const struct cmsghdr *header, struct rudp_address *local)
+static int read_one(const struct cmsghdr *header, struct shim_control_sent *sent)
 {
     const uint8_t *data = CMSG_DATA(header);
     size_t bytes = header->cmsg_len - CMSG_LEN(0);
+    struct rudp_address *local = &sent->local;
     struct in_pktinfo info4;
     struct in6_pktinfo info6;
 
@@ -187,18 +205,24 @@ static int read_one(const struct cmsghdr *header, struct rudp_address *local)
         memcpy(local->ip, &info6.ipi6_addr, sizeof local->ip);
         if (IN6_IS_ADDR_LINKLOCAL(&info6.ipi6_addr))
             local->scope = info6.ipi6_ifindex;
+    } else if (is_control(header, IPPROTO_IP, IP_TTL) ||
+               is_control(header, IPPROTO_IPV6, IPV6_HOPLIMIT)) {
+        sent->ttl = read_number(data, bytes);
+    } else if (is_control(header, IPPROTO_IP, IP_TOS) ||
+               is_control(header, IPPROTO_IPV6, IPV6_TCLASS)) {
+        sent->tos = read_number(data, bytes);
     } else if (header->cmsg_level == IPPROTO_UDP) {
         return EOPNOTSUPP; /* segmentation offload: the program falls back to single sends */
     }
     return 0;
 }
 
-int shim_control_read(const struct msghdr *message, struct rudp_address *local)
+int shim_control_read(const struct msghdr *message, struct shim_control_sent *sent)
 {
     const uint8_t *at = message->msg_control;
     size_t left_bytes = at == NULL ? 0 : message->msg_controllen;
 
-    *local = (struct rudp_address){.port = 0};
+    *sent = (struct shim_control_sent){.ttl = -1, .tos = -1};
     if (!shim_memory_is_readable(at, left_bytes))
         return EFAULT;
     while (left_bytes >= sizeof(struct cmsghdr)) {
@@ -206,7 +230,7 @@ int shim_control_read(const struct msghdr *message, struct rudp_address *local)
 
         if (header->cmsg_len < CMSG_LEN(0) || header->cmsg_len > left_bytes)
             return EINVAL;
-        int error = read_one(header, local);
+        int error = read_one(header, sent);
 
         if (error != 0)
             return error;

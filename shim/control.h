@@ -54,8 +54,14 @@ enum shim_control {
 int shim_control_write(struct msghdr *message, uint32_t wanted, sa_family_t family,
                        const struct shim_pair_header *header);
 
-/* Of control messages that shim_socket_probe accepted: the source address that the program asked
- * for with IP_PKTINFO or IPV6_PKTINFO, unspecified when it did not. 0 or an errno value. */
-int shim_control_read(const struct msghdr *message, struct rudp_address *local);
+/* What the program asked for with control messages. */
+struct shim_control_sent {
+    struct rudp_address local; /* source address; unspecified: none was asked for */
+    int ttl;                   /* hop limit; -1: the socket's */
+    int tos;                   /* traffic class; -1: the socket's */
+};
+
+/* Reads control messages that shim_socket_probe accepted. 0 or an errno value. */
+int shim_control_read(const struct msghdr *message, struct shim_control_sent *sent);
 
 #endif

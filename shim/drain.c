@@ -100,6 +100,7 @@ static enum shim_verdict send_to(struct shim_socket *sock, struct rudp_session *
 {
     struct shim_peer *peer = shim_peer_of(session);
 
+    rudp_session_set_send_mark(session, datagram->send_mark);
     if (datagram->is_passage)
         shim_passage_begin(&sock->shared->intake, session, rudp_session_sent_count(session));
     switch (rudp_session_send(shim_socket_endpoint(sock), session, datagram->slices,
@@ -136,7 +137,11 @@ enum shim_verdict shim_drain_plainly(struct shim_socket *sock, const struct shim
                                      int *error)
 {
     struct engine_socket *engine = atomic_load_explicit(&sock->engine, memory_order_acquire);
-    const struct rudp_path path = {.remote = datagram->remote, .local = datagram->local};
+    const struct rudp_path path = {
+        .remote = datagram->remote,
+        .local = datagram->local,
+        .send_mark = datagram->send_mark,
+    };
 
     RUDP_ASSERT(datagram->slice_count == 1);
     int result = engine_socket_send_datagram(engine, &path, datagram->slices[0].data,
@@ -222,6 +227,7 @@ static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
     const struct shim_datagram datagram = {
         .remote = is_addressed ? header.peer : sock->shared->peer,
         .local = header.local,
+        .send_mark = is_framed ? engine_mark(header.ttl, header.tos) : 0,
         .slices = &slice,
         .slice_count = 1,
         .is_passage = true,

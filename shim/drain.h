@@ -10,6 +10,7 @@
 struct shim_datagram {
     struct rudp_address remote;
     struct rudp_address local; /* unspecified: as the wire is bound */
+    uint32_t send_mark;        /* engine_mark; 0: hop limit and traffic class are the socket's */
     const struct rudp_slice *slices;
     size_t slice_count;
     bool is_passage; /* read from B, and still its head: an intake passage is to begin */

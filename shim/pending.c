@@ -14,6 +14,7 @@
 struct held {
     struct held *next;
     struct rudp_address local; /* to be sent from; may be unspecified */
+    uint32_t send_mark;
     size_t bytes;
     uint8_t data[];
 };
@@ -79,7 +80,8 @@ static struct held *copy(struct shim_socket *sock, const struct shim_datagram *d
 
     if (held == NULL)
         return NULL;
-    *held = (struct held){.local = datagram->local, .bytes = bytes};
+    *held =
+        (struct held){.local = datagram->local, .send_mark = datagram->send_mark, .bytes = bytes};
     for (size_t index = 0; index < datagram->slice_count; index++) {
         const struct rudp_slice *slice = &datagram->slices[index];
 
@@ -153,6 +155,7 @@ static enum shim_verdict send_all(struct shim_socket *sock, struct shim_pending 
         const struct shim_datagram datagram = {
             .remote = pending->remote,
             .local = pending->first->local,
+            .send_mark = pending->first->send_mark,
             .slices = &slice,
             .slice_count = 1,
         };

@@ -28,8 +28,8 @@ struct outgoing {
     size_t bytes;
     bool is_named;              /* else: to whom the socket is connected */
     struct rudp_address remote; /* if is_named */
-    struct rudp_address local;  /* from a control message */
-    struct rudp_slice *slices;  /* room for the message's parts */
+    struct shim_control_sent control;
+    struct rudp_slice *slices; /* room for the message's parts */
 };
 
 static int fail(int error)
@@ -154,7 +154,8 @@ static enum shim_verdict send_datagram(struct shim_socket *sock, int fd, const s
 {
     struct shim_datagram datagram = {
         .remote = out->is_named ? out->remote : sock->shared->peer,
-        .local = out->local,
+        .local = out->control.local,
+        .send_mark = engine_mark(out->control.ttl, out->control.tos),
         .slices = out->slices,
         .slice_count = out->message->msg_iovlen,
     };
@@ -264,7 +265,7 @@ static bool find_route(struct shim_socket *sock, const struct outgoing *out,
     socklen_t bytes = sizeof addr;
 
     header->peer = out->remote;
-    header->local = out->local;
+    header->local = out->control.local;
     if (sock->wire_fd < 0)
         return true; /* the owner knows, also to whom it is connected */
     if (!out->is_named && !find_peer(sock, &header->peer))
@@ -310,6 +311,8 @@ static ssize_t send_through_pair(const struct outgoing *out)
         .cookie = out->seen->cookie,
         .type = SHIM_PAIR_DATAGRAM,
         .payload_bytes = (uint32_t)out->bytes,
+        .ttl = (int16_t)out->control.ttl,
+        .tos = (int16_t)out->control.tos,
     };
     struct iovec parts[1 + PART_COUNT_SMALL] = {{&header, sizeof header}};
     const struct msghdr *message = out->message;
@@ -400,7 +403,7 @@ static ssize_t send_outgoing(struct outgoing *out)
         return send_on_wire(out);
     if (out->message->msg_control != NULL && out->message->msg_controllen > 0) {
         long refusal = shim_socket_probe(out->seen->sock, out->message);
-        int error = refusal < 0 ? (int)-refusal : shim_control_read(out->message, &out->local);
+        int error = refusal < 0 ? (int)-refusal : shim_control_read(out->message, &out->control);
 
         if (error != 0)
             return fail(error);
@@ -429,7 +432,13 @@ __attribute__((noinline)) static ssize_t send_many_parts(struct outgoing *out)
 ssize_t shim_send(const struct fd_table_seen *seen, const struct msghdr *message, int flags)
 {
     struct rudp_slice slices[PART_COUNT_SMALL];
-    struct outgoing out = {.seen = seen, .message = message, .flags = flags, .slices = slices};
+    struct outgoing out = {
+        .seen = seen,
+        .message = message,
+        .flags = flags,
+        .control = {.ttl = -1, .tos = -1},
+        .slices = slices,
+    };
 
     shim_ask_if_due(seen);
     pthread_testcancel(); /* sending is a cancellation point, also where no native call waits */

@@ -225,8 +225,32 @@ START_TEST(source_choice)
 }
 END_TEST
 
+/* IP_TTL and IP_TOS with a datagram are what it leaves with. */
+START_TEST(sent_fields)
+{
+    struct udp_address to;
+    struct received received;
+    int receiver = udp_bound(AF_INET, &to);
+    int sender = udp_unbound(AF_INET);
+    int sent = 16;
+    int ttl;
+    uint8_t tos;
+
+    enable(receiver, IPPROTO_IP, IP_RECVTTL);
+    enable(receiver, IPPROTO_IP, IP_RECVTOS);
+    ck_assert_int_eq(send_with(sender, &to, IP_TTL, &sent, sizeof sent), 1);
+    receive(receiver, &received, CONTROL_BYTES);
+    find_control(&received, IPPROTO_IP, IP_TTL, &ttl, sizeof ttl);
+    ck_assert_int_eq(ttl, 16);
+    ck_assert_int_eq(send_with(sender, &to, IP_TOS, &sent, sizeof sent), 1);
+    receive(receiver, &received, CONTROL_BYTES);
+    find_control(&received, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
+    ck_assert_uint_eq(tos, 16);
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("control", ip_fields, ipv6_fields, timestamps, cut_control, no_control,
-                     source_choice);
+                     source_choice, sent_fields);
 }
