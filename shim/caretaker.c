@@ -320,8 +320,10 @@ static void close_own_copies(void)
 
         if (sock == NULL)
             continue;
-        if (may_be_held(sock))
+        if (may_be_held(sock)) {
+            shim_linger_count_unread(sock, fd);
             (void)RAW_CALL(SYS_close, fd);
+        }
         shim_socket_release(sock);
     }
 }

@@ -84,7 +84,7 @@ static ssize_t receive_elsewhere(int fd, struct msghdr *message, int flags)
 {
     ssize_t result = real.recvmsg(fd, message, flags);
 
-    if (result >= 0 && message->msg_controllen > 0)
+    if (result >= 0 && message != NULL && message->msg_controllen > 0)
         shim_adopt_passed(message);
     return result;
 }

@@ -58,7 +58,7 @@ static ssize_t send_elsewhere(int fd, const struct msghdr *message, int flags)
 {
     ssize_t result = real.sendmsg(fd, message, flags);
 
-    if (result >= 0 && message->msg_controllen > 0)
+    if (result >= 0 && message != NULL && message->msg_controllen > 0)
         shim_adopt_passing(message);
     return result;
 }

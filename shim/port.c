@@ -18,6 +18,7 @@ struct aside {
     struct shim_queue queue;
 };
 
+/* Taken while entered only: fork, which enters all sockets, finds it free. */
 static pthread_mutex_t aside_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct aside asides[ASIDE_COUNT_MAX];
 static uint64_t aside_number;
