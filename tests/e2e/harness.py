@@ -115,7 +115,7 @@ class Program:
         settings += [f"{name}={value}" for name, value in (environment or {}).items()]
         self.process = subprocess.Popen([*prefix, "env", *settings, *command],
                                         stdin=stdin or subprocess.DEVNULL, stdout=self.output,
-                                        stderr=self.errors)
+                                        stderr=self.errors, start_new_session=True)
         self.name = " ".join(os.path.basename(word) for word in command[:2])
 
     def read(self):
@@ -158,6 +158,10 @@ class Program:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        try: # children that outlive it
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         for file in (self.output, self.errors, self.input):
             if file is not None:
                 file.close()
