@@ -67,9 +67,9 @@ the cost for other descriptors
 """.splitlines()
 
 _ELSEWHERE = {
-    49: "not covered here (shim.md, Left to later)",
+    49: "tests/e2e/test_adopt.py",
     50: "tests/e2e/test_adopt.py",
-    55: "not covered here (past-hooks)",
+    55: "tests/shim/test_past.c; differs: past-hooks",
     60: "not covered: a cost, not a behaviour; one table lookup (shim/fd_table.h)",
 }
 
