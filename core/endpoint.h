@@ -198,11 +198,16 @@ enum rudp_claim {
     RUDP_CLAIM_NONE,  /* not a whole packet of this protocol: nothing to ask other endpoints for */
 };
 
-/* id: of the session it names, 0 when it names none. Changes nothing; rudp_endpoint_receive answers
- * a stray as this endpoint sees fit. */
+/* What the packet names. */
+struct rudp_claim_ids {
+    uint64_t session_id; /* of this side; 0: none */
+    uint64_t caller_id;  /* of the peer that says hello; 0: it is no hello */
+};
+
+/* Changes nothing; rudp_endpoint_receive answers a stray as this endpoint sees fit. */
 enum rudp_claim rudp_endpoint_claim(struct rudp_endpoint *endpoint,
                                     const struct rudp_address *remote, const uint8_t *packet,
-                                    size_t packet_bytes, uint64_t *id);
+                                    size_t packet_bytes, struct rudp_claim_ids *ids);
 
 /* Moves a session that is not over to another endpoint with the same allocator: its messages,
  * timers and events with it. Between the two calls it is nobody's and its packets are strays; tag
@@ -284,6 +289,10 @@ void rudp_session_abort(struct rudp_endpoint *endpoint, struct rudp_session *ses
 
 /* True when nothing that was accepted is unacknowledged: the process may exit. */
 bool rudp_session_is_flushed(const struct rudp_session *session);
+
+/* True when the peer is known to know what of its messages was delivered here, or it is over: it
+ * sends none of them again, whoever it finds in this process's place. */
+bool rudp_session_is_told(const struct rudp_session *session);
 
 /* How many messages the session has accepted, and has handed to the caller. */
 uint64_t rudp_session_sent_count(const struct rudp_session *session);

@@ -163,6 +163,14 @@ bool rudp_session_is_flushed(const struct rudp_session *session)
     return session->state == RUDP_SESSION_CLOSED || rudp_send_stream_is_acked(&session->send);
 }
 
+bool rudp_session_is_told(const struct rudp_session *session)
+{
+    uint64_t delivered_offset = rudp_session_delivered_offset(session);
+
+    return session->state == RUDP_SESSION_CLOSED || delivered_offset <= session->recv_origin ||
+           session->credit_confirmed >= delivered_offset;
+}
+
 uint64_t rudp_session_sent_count(const struct rudp_session *session)
 {
     return session->stats.sent_message_count;

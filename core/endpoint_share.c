@@ -28,21 +28,22 @@ static bool knows_hello(struct rudp_endpoint *endpoint, const struct rudp_addres
 
 enum rudp_claim rudp_endpoint_claim(struct rudp_endpoint *endpoint,
                                     const struct rudp_address *remote, const uint8_t *packet,
-                                    size_t packet_bytes, uint64_t *id)
+                                    size_t packet_bytes, struct rudp_claim_ids *ids)
 {
     struct rudp_header header;
     struct rudp_reader frames;
     bool is_own;
 
-    *id = 0;
+    *ids = (struct rudp_claim_ids){.session_id = 0};
     if (rudp_wire_read_packet(packet, packet_bytes, &header, &frames) != RUDP_OK)
         return RUDP_CLAIM_NONE;
     if (header.type == RUDP_PACKET_HELLO) {
+        ids->caller_id = header.source_id;
         is_own = knows_hello(endpoint, remote, header.source_id);
     } else if (header.type == RUDP_PACKET_RESET) {
         is_own = knows_peer(endpoint, remote, header.source_id);
     } else {
-        *id = header.destination_id;
+        ids->session_id = header.destination_id;
         is_own = knows_id(endpoint, header.destination_id);
     }
     return is_own ? RUDP_CLAIM_OWN : RUDP_CLAIM_STRAY;

@@ -56,6 +56,7 @@ static void reset_incarnation(struct rudp_session *session, const struct rudp_co
     session->hello_us = RUDP_NEVER;
     session->probe_count = 0;
     session->ping_due = false;
+    session->undelivered_ask_shift = 0;
     session->blocked_due = false;
     session->credit_due = false;
     session->path_response_due = false;
@@ -267,8 +268,7 @@ void rudp_session_watch_delivery(struct rudp_session *session, const struct rudp
     watch_reading(session, context);
     uint64_t delivered_offset = rudp_session_delivered_offset(session);
 
-    if (session->state != RUDP_SESSION_ESTABLISHED || delivered_offset <= session->recv_origin ||
-        session->credit_confirmed >= delivered_offset) {
+    if (session->state != RUDP_SESSION_ESTABLISHED || rudp_session_is_told(session)) {
         session->credit_us = RUDP_NEVER;
         return;
     }

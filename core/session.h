@@ -109,6 +109,8 @@ struct rudp_session {
     uint8_t probe_count; /* probes to send now, whatever the window says */
     bool hello_due;
     bool ping_due;
+    uint8_t
+        undelivered_ask_shift; /* times the peer was asked while it delivered nothing, bounded */
     bool blocked_due;
     bool credit_due;       /* tell the credit now, in a packet that is acknowledged */
     bool compact_due;      /* memory can be given back once idle */

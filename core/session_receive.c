@@ -65,8 +65,10 @@ static void apply_credit(struct rudp_session *session, const struct rudp_context
     /* An older incarnation of this CREDIT may come late: on_delivered ignores what is known. */
     rudp_send_stream_on_delivered(send, context->host,
                                   session->send_origin + credit->delivered_offset);
-    if (send->base_offset > before_offset)
+    if (send->base_offset > before_offset) {
         session->stalled_us = RUDP_NEVER;
+        session->undelivered_ask_shift = 0;
+    }
     if (!rudp_send_stream_is_blocked(send)) {
         session->blocked_count = 0;
         session->blocked_us = RUDP_NEVER;

@@ -4,6 +4,11 @@
 /* How long after its last use an idle session's memory is kept. */
 #define COMPACT_AFTER_US (2u * RUDP_US_PER_S)
 
+/* A peer that acknowledged messages and does not say that it delivered them may have ended: so soon
+ * it is asked for a sign of life, and then ever more slowly, up to the keepalive's pace. */
+#define UNDELIVERED_ASK_US        (500u * RUDP_US_PER_MS)
+#define UNDELIVERED_ASK_SHIFT_MAX 6u
+
 /* Hellos of full size before smaller ones are tried. */
 #define SMALL_HELLO_COUNT 4u
 
@@ -49,14 +54,40 @@ static uint64_t recovery_deadline_us(const struct rudp_session *session,
     return session->loss.last_sent_us + rudp_session_pto_us(session, context);
 }
 
+/* Of what was sent. */
+static bool has_undelivered(const struct rudp_session *session)
+{
+    return session->send.base_offset < session->send.next_offset;
+}
+
+/* How long nothing may be sent or heard. */
+static uint64_t silence_us_max(const struct rudp_session *session,
+                               const struct rudp_context *context)
+{
+    uint64_t keepalive_us = context->config->keepalive_us;
+
+    if (keepalive_us == 0)
+        keepalive_us = RUDP_NEVER;
+    if (!has_undelivered(session))
+        return keepalive_us;
+    return min_u64(keepalive_us, (uint64_t)UNDELIVERED_ASK_US << session->undelivered_ask_shift);
+}
+
 static uint64_t keepalive_deadline_us(const struct rudp_session *session,
                                       const struct rudp_context *context)
 {
-    if (context->config->keepalive_us == 0 || session->state != RUDP_SESSION_ESTABLISHED ||
-        session->loss.in_flight_count > 0 || session->ping_due)
+    if (session->state != RUDP_SESSION_ESTABLISHED || session->loss.in_flight_count > 0 ||
+        session->ping_due)
         return RUDP_NEVER;
-    return max_u64(session->last_received_us, session->loss.last_sent_us) +
-           context->config->keepalive_us;
+    return add_ceil_u64(max_u64(session->last_received_us, session->loss.last_sent_us),
+                        silence_us_max(session, context));
+}
+
+static void on_silence(struct rudp_session *session)
+{
+    session->ping_due = true;
+    if (has_undelivered(session) && session->undelivered_ask_shift < UNDELIVERED_ASK_SHIFT_MAX)
+        session->undelivered_ask_shift++;
 }
 
 static uint64_t idle_deadline_us(const struct rudp_session *session,
@@ -180,7 +211,7 @@ void rudp_session_advance(struct rudp_session *session, const struct rudp_contex
     if (session->state == RUDP_SESSION_CLOSED)
         return;
     if (now_us >= keepalive_deadline_us(session, context))
-        session->ping_due = true;
+        on_silence(session);
     if (now_us >= session->confirm_us) {
         session->confirm_us = RUDP_NEVER;
         rudp_session_raise(session, RUDP_EVENT_UNCONFIRMED);

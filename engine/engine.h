@@ -154,6 +154,9 @@ void engine_socket_rearrange(struct engine_socket *sock);
  * entered. True when flushed. */
 bool engine_socket_flush(struct engine_socket *sock, uint64_t timeout_us);
 
+/* The same until every peer knows what was delivered here (rudp_session_is_told). */
+bool engine_socket_await_told(struct engine_socket *sock, uint64_t timeout_us);
+
 /* The same for the end of every session: after rudp_session_close, until the peers know. */
 bool engine_socket_await_closed(struct engine_socket *sock, uint64_t timeout_us);
 

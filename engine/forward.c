@@ -1,9 +1,9 @@
 #include "engine/forward.h"
 
 #include "core/list.h"
+#include "engine/consult.h"
 #include "engine/descriptor.h"
 #include "engine/engine.h"
-#include "engine/random.h"
 #include "engine/raw.h"
 #include "engine/share.h"
 #include "engine/system.h"
@@ -16,17 +16,26 @@
 #include <unistd.h>
 
 #define PORT_COUNT_MAX    16u /* of a process; sockets on others are reset where they are shared */
-#define SLOT_COUNT        64u
 #define RECEIVE_COUNT_MAX 32u /* packets a turn */
 #define PACKET_BYTES_MAX  65536u
-#define MAGIC             UINT64_C(0x7275647066776431)
+#define MAGIC             UINT64_C(0x7275647066776432)
+#define GREET_AGAIN_US    RUDP_US_PER_MS
+#define ALL_SLOTS         UINT64_MAX
 
-/* What comes before the packet. */
+_Static_assert(FORWARD_SLOT_COUNT == 64, "a bit for each slot");
+
+/* What comes before the packet, if there is one. */
 struct prefix {
     uint64_t magic;
+    uint32_t number;
+    uint16_t kind; /* enum forward_kind */
+    uint16_t slot; /* the sender's */
     struct rudp_address remote;
     struct rudp_address source;
     struct rudp_address destination;
+    uint32_t interface_index;
+    int16_t ttl;
+    int16_t tos;
 };
 
 struct listener {
@@ -35,11 +44,23 @@ struct listener {
     uint16_t slot;
     uint32_t use_count;
     int fd;
+    uint64_t others;   /* processes heard of, by slot */
+    uint64_t doubtful; /* of these: they did not answer lately */
+    uint64_t to_greet; /* slots that may have somebody who does not know of this process */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* behind a socket's lock */
 static struct listener listeners[PORT_COUNT_MAX];
 static uint8_t buffer[PACKET_BYTES_MAX]; /* the engine thread's */
+
+static void on_greet(struct engine_timer *timer);
+
+static struct engine_timer greet_timer = {.on_due = on_greet};
+
+static uint64_t bit_of(uint16_t slot)
+{
+    return UINT64_C(1) << (slot - 1);
+}
 
 static socklen_t make_name(struct sockaddr_un *name, uint16_t port, uint16_t slot)
 {
@@ -79,6 +100,50 @@ static bool is_trusted(struct msghdr *message)
     return sender.uid == 0 || sender.uid == (uid_t)RAW_CALL(SYS_geteuid);
 }
 
+/* Locked. */
+static void note_alive(uint16_t port, uint16_t slot)
+{
+    struct listener *listener = find_listener(port);
+
+    if (listener == NULL || slot == listener->slot)
+        return;
+    listener->others |= bit_of(slot);
+    listener->doubtful &= ~bit_of(slot);
+}
+
+static void heed(uint16_t port, const struct prefix *prefix, size_t bytes)
+{
+    const struct wire_packet packet = {
+        .data = buffer,
+        .bytes = bytes,
+        .remote = prefix->remote,
+        .source = prefix->source,
+        .destination = prefix->destination,
+        .interface_index = prefix->interface_index,
+        .ttl = prefix->ttl,
+        .tos = prefix->tos,
+    };
+
+    pthread_mutex_lock(&mutex);
+    note_alive(port, prefix->slot);
+    pthread_mutex_unlock(&mutex);
+    switch (prefix->kind) {
+    case FORWARD_PACKET:
+        engine_share_receive(port, &packet);
+        break;
+    case FORWARD_QUESTION:
+        engine_consult_answer(port, prefix->slot, prefix->number, &packet);
+        break;
+    case FORWARD_TAKEN:
+    case FORWARD_UNKNOWN:
+    case FORWARD_UNWANTED:
+        engine_consult_on_answer(prefix->slot, prefix->number, (enum forward_kind)prefix->kind);
+        break;
+    default:
+        break;
+    }
+}
+
 /* False: nothing waits. */
 static bool receive_one(int fd, uint16_t port)
 {
@@ -94,20 +159,10 @@ static bool receive_one(int fd, uint16_t port)
 
     if (engine_sys_recvmmsg(fd, &message, 1) != 1)
         return false;
-    if (message.msg_len <= sizeof prefix || (message.msg_hdr.msg_flags & MSG_TRUNC) != 0 ||
-        prefix.magic != MAGIC || !is_trusted(&message.msg_hdr))
-        return true;
-    const struct wire_packet packet = {
-        .data = buffer,
-        .bytes = message.msg_len - sizeof prefix,
-        .remote = prefix.remote,
-        .source = prefix.source,
-        .destination = prefix.destination,
-        .ttl = -1,
-        .tos = -1,
-    };
-
-    engine_share_receive(port, &packet);
+    if (message.msg_len >= sizeof prefix && (message.msg_hdr.msg_flags & MSG_TRUNC) == 0 &&
+        prefix.magic == MAGIC && prefix.slot >= 1 && prefix.slot <= FORWARD_SLOT_COUNT &&
+        is_trusted(&message.msg_hdr))
+        heed(port, &prefix, message.msg_len - sizeof prefix);
     return true;
 }
 
@@ -129,17 +184,16 @@ static void on_ready(struct engine_source *source, uint32_t events)
 /* --- Sending ---------------------------------------------------------------------------------- */
 
 /* Locked. */
-static bool send_to_slot(const struct listener *listener, uint16_t slot,
-                         const struct wire_packet *packet)
+static enum forward_result say(struct listener *listener, uint16_t slot, enum forward_kind kind,
+                               uint32_t number, const struct wire_packet *packet)
 {
     struct prefix prefix = {
         .magic = MAGIC,
-        .remote = packet->remote,
-        .source = packet->source,
-        .destination = packet->destination,
+        .number = number,
+        .kind = (uint16_t)kind,
+        .slot = listener->slot,
     };
-    struct iovec parts[] = {{&prefix, sizeof prefix},
-                            {(void *)(uintptr_t)packet->data, packet->bytes}};
+    struct iovec parts[] = {{&prefix, sizeof prefix}, {NULL, 0}};
     struct sockaddr_un name;
     struct mmsghdr message = {
         .msg_hdr = {.msg_name = &name,
@@ -147,40 +201,92 @@ static bool send_to_slot(const struct listener *listener, uint16_t slot,
                     .msg_iov = parts,
                     .msg_iovlen = 2},
     };
+
+    if (packet != NULL) {
+        prefix.remote = packet->remote;
+        prefix.source = packet->source;
+        prefix.destination = packet->destination;
+        prefix.interface_index = packet->interface_index;
+        prefix.ttl = (int16_t)packet->ttl;
+        prefix.tos = (int16_t)packet->tos;
+        parts[1] = (struct iovec){(void *)(uintptr_t)packet->data, packet->bytes};
+    }
     long result = engine_sys_sendmmsg(listener->fd, &message, 1);
 
-    return result == 1 || result == -EAGAIN; /* a full queue loses it, as a network would */
+    if (result == 1 || result == -EAGAIN)
+        listener->others |= bit_of(slot);
+    else
+        listener->others &= ~bit_of(slot);
+    if (result == 1)
+        return FORWARD_SENT;
+    return result == -EAGAIN ? FORWARD_BUSY : FORWARD_GONE;
 }
 
-bool engine_forward_send(uint16_t port, uint16_t slot, const struct wire_packet *packet)
+enum forward_result engine_forward_say(uint16_t port, uint16_t slot, enum forward_kind kind,
+                                       uint32_t number, const struct wire_packet *packet)
 {
-    if (slot == 0 || slot > SLOT_COUNT)
-        return false;
-    pthread_mutex_lock(&mutex);
-    struct listener *listener = find_listener(port);
-    bool is_sent =
-        listener != NULL && listener->slot != slot && send_to_slot(listener, slot, packet);
+    enum forward_result result = FORWARD_GONE;
 
-    pthread_mutex_unlock(&mutex);
-    return is_sent;
-}
-
-bool engine_forward_send_any(uint16_t port, const struct wire_packet *packet)
-{
-    uint32_t start;
-    bool is_sent = false;
-
-    engine_random_fill(NULL, &start, sizeof start);
+    if (slot == 0 || slot > FORWARD_SLOT_COUNT)
+        return FORWARD_GONE;
     pthread_mutex_lock(&mutex);
     struct listener *listener = find_listener(port);
 
-    for (uint32_t i = 0; listener != NULL && !is_sent && i < SLOT_COUNT; i++) {
-        uint16_t slot = (uint16_t)((start + i) % SLOT_COUNT + 1);
-
-        is_sent = slot != listener->slot && send_to_slot(listener, slot, packet);
-    }
+    if (listener != NULL && listener->slot != slot)
+        result = say(listener, slot, kind, number, packet);
     pthread_mutex_unlock(&mutex);
-    return is_sent;
+    return result;
+}
+
+uint64_t engine_forward_others(uint16_t port)
+{
+    pthread_mutex_lock(&mutex);
+    const struct listener *listener = find_listener(port);
+    uint64_t others = listener == NULL ? 0 : listener->others & ~listener->doubtful;
+
+    pthread_mutex_unlock(&mutex);
+    return others;
+}
+
+void engine_forward_doubt(uint16_t port, uint64_t slots)
+{
+    pthread_mutex_lock(&mutex);
+    struct listener *listener = find_listener(port);
+
+    if (listener != NULL)
+        listener->doubtful |= slots;
+    pthread_mutex_unlock(&mutex);
+}
+
+uint16_t engine_forward_slot(uint16_t port)
+{
+    pthread_mutex_lock(&mutex);
+    const struct listener *listener = find_listener(port);
+    uint16_t slot = listener == NULL ? 0 : listener->slot;
+
+    pthread_mutex_unlock(&mutex);
+    return slot;
+}
+
+/* Locked. Tells everybody on the port of this process. Who cannot be told now is told later. */
+static void greet(struct listener *listener)
+{
+    for (uint16_t slot = 1; slot <= FORWARD_SLOT_COUNT; slot++)
+        if ((listener->to_greet & bit_of(slot)) != 0 &&
+            say(listener, slot, FORWARD_HERE, 0, NULL) != FORWARD_BUSY)
+            listener->to_greet &= ~bit_of(slot);
+    if (listener->to_greet != 0)
+        engine_thread_arm(&greet_timer, engine_now_us() + GREET_AGAIN_US);
+}
+
+static void on_greet(struct engine_timer *timer)
+{
+    (void)timer;
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < PORT_COUNT_MAX; i++)
+        if (listeners[i].port != 0 && listeners[i].to_greet != 0)
+            greet(&listeners[i]);
+    pthread_mutex_unlock(&mutex);
 }
 
 /* --- Coming and going ------------------------------------------------------------------------- */
@@ -189,7 +295,7 @@ static long bind_slot(int fd, uint16_t port, uint16_t *slot)
 {
     long result = -EADDRINUSE;
 
-    for (*slot = 1; *slot <= SLOT_COUNT && result == -EADDRINUSE; (*slot)++) {
+    for (*slot = 1; *slot <= FORWARD_SLOT_COUNT && result == -EADDRINUSE; (*slot)++) {
         struct sockaddr_un name;
         socklen_t bytes = make_name(&name, port, *slot);
 
@@ -217,6 +323,10 @@ static void open_listener(struct listener *listener, uint16_t port)
     engine_guard_descriptor(listener->fd, true);
     listener->port = port;
     listener->use_count = 0;
+    listener->others = 0;
+    listener->doubtful = 0;
+    listener->to_greet = ALL_SLOTS & ~bit_of(listener->slot);
+    greet(listener);
 }
 
 /* Locked. */
@@ -275,5 +385,7 @@ void engine_forward_after_fork_child(void)
     for (size_t i = 0; i < PORT_COUNT_MAX; i++)
         if (listeners[i].port != 0)
             close_listener(&listeners[i]);
+    greet_timer.entry = (struct rudp_wheel_entry){.next = NULL};
     pthread_mutex_unlock(&mutex);
+    engine_consult_after_fork_child();
 }

@@ -1,7 +1,9 @@
 #include "engine/share.h"
 
 #include "core/list.h"
+#include "engine/consult.h"
 #include "engine/forward.h"
+#include "engine/random.h"
 
 #define PORT_COUNT       65536u
 #define MOVE_COUNT_BATCH 64u
@@ -58,11 +60,11 @@ static bool has_company(const struct engine_socket *sock)
 
 bool engine_share_is_stray(const struct engine_socket *sock, const struct wire_packet *packet)
 {
-    uint64_t id;
+    struct rudp_claim_ids ids;
 
     return (has_company(sock) || sock->forward_port != 0) &&
-           rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes, &id) ==
-               RUDP_CLAIM_STRAY;
+           rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes,
+                               &ids) == RUDP_CLAIM_STRAY;
 }
 
 static bool is_on_port(const struct engine_socket *sock, uint16_t port)
@@ -74,11 +76,13 @@ static bool is_on_port(const struct engine_socket *sock, uint16_t port)
 struct search {
     uint16_t port;
     const struct wire_packet *packet;
-    bool (*matches)(const struct search *search, struct engine_socket *sock);
+    bool (*matches)(struct search *search, struct engine_socket *sock);
+    struct rudp_claim_ids ids;          /* found on the way by owns_packet */
+    const struct engine_socket *wanted; /* of is_wanted */
 };
 
 /* Locked and to be unlocked by the caller; NULL: none. */
-static struct engine_socket *find(const struct search *search)
+static struct engine_socket *find(struct search *search)
 {
     struct engine_socket *sock = engine_socket_list_lock();
 
@@ -94,13 +98,12 @@ static struct engine_socket *find(const struct search *search)
     return sock;
 }
 
-static bool owns_packet(const struct search *search, struct engine_socket *sock)
+static bool owns_packet(struct search *search, struct engine_socket *sock)
 {
     const struct wire_packet *packet = search->packet;
-    uint64_t id;
 
-    return rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes, &id) ==
-           RUDP_CLAIM_OWN;
+    return rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes,
+                               &search->ids) == RUDP_CLAIM_OWN;
 }
 
 static bool serves_local(const struct engine_socket *sock, const struct rudp_address *local)
@@ -109,7 +112,7 @@ static bool serves_local(const struct engine_socket *sock, const struct rudp_add
 }
 
 /* Would the kernel give this socket the packet if the one it arrived at were gone? */
-static bool accepts_packet(const struct search *search, struct engine_socket *sock)
+static bool accepts_packet(struct search *search, struct engine_socket *sock)
 {
     const struct wire_packet *packet = search->packet;
 
@@ -117,11 +120,16 @@ static bool accepts_packet(const struct search *search, struct engine_socket *so
            (!sock->wire.is_connected || rudp_address_equal(&sock->wire.peer, &packet->remote));
 }
 
-static bool is_any_socket(const struct search *search, struct engine_socket *sock)
+static bool is_any_socket(struct search *search, struct engine_socket *sock)
 {
     (void)search;
     (void)sock;
     return true;
+}
+
+static bool is_wanted(struct search *search, struct engine_socket *sock)
+{
+    return sock == search->wanted;
 }
 
 static void receive_locked(struct engine_socket *sock, const struct wire_packet *packet)
@@ -130,32 +138,62 @@ static void receive_locked(struct engine_socket *sock, const struct wire_packet 
 
     if (sock->wire.is_wildcard)
         path.local = packet->source;
+    rudp_endpoint_set_mark(sock->endpoint, engine_packet_mark(packet));
     (void)rudp_endpoint_receive(sock->endpoint, &path, packet->data, packet->bytes,
                                 engine_now_us());
     engine_socket_settle(sock);
     engine_socket_unlock(sock);
 }
 
-void engine_share_receive(uint16_t port, const struct wire_packet *packet)
+bool engine_share_receive_known(uint16_t port, const struct wire_packet *packet,
+                                struct rudp_claim_ids *ids)
 {
     struct search search = {.port = port, .packet = packet, .matches = owns_packet};
     struct engine_socket *target = find(&search);
 
-    if (target == NULL) {
-        search.matches = accepts_packet;
-        target = find(&search);
-    }
-    if (target == NULL) { /* to be told that nobody knows it */
-        search.matches = is_any_socket;
-        target = find(&search);
-    }
+    *ids = search.ids;
+    if (target != NULL)
+        receive_locked(target, packet);
+    return target != NULL;
+}
+
+/* To a socket that would get it if the one it came to were gone. False: none. */
+static bool receive_accepting(uint16_t port, const struct wire_packet *packet)
+{
+    struct search search = {.port = port, .packet = packet, .matches = accepts_packet};
+    struct engine_socket *target = find(&search);
+
+    if (target != NULL)
+        receive_locked(target, packet);
+    return target != NULL;
+}
+
+bool engine_share_would_accept(uint16_t port, const struct wire_packet *packet)
+{
+    struct search search = {.port = port, .packet = packet, .matches = accepts_packet};
+    struct engine_socket *target = find(&search);
+
+    if (target != NULL)
+        engine_socket_unlock(target);
+    return target != NULL;
+}
+
+void engine_share_receive(uint16_t port, const struct wire_packet *packet)
+{
+    struct search search = {.port = port, .packet = packet, .matches = is_any_socket};
+    struct rudp_claim_ids ids;
+
+    if (engine_share_receive_known(port, packet, &ids) || receive_accepting(port, packet))
+        return;
+    struct engine_socket *target = find(&search); /* to be told that nobody knows it */
+
     if (target != NULL)
         receive_locked(target, packet);
 }
 
-/* Where the session is, and how the socket is that the packet arrived at. */
+/* What a stray names, and how the socket is that it came to. */
 struct stray {
-    uint64_t id; /* 0: a hello, or a reset */
+    struct rudp_claim_ids ids;
     uint16_t port;
     bool is_forwarded; /* other processes may share the port */
     bool is_accepting;
@@ -171,7 +209,7 @@ static struct stray survey(struct engine_socket *sock, const struct wire_packet 
     stray.is_retired = sock->is_retired;
     if (!sock->is_retired) {
         (void)rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes,
-                                  &stray.id);
+                                  &stray.ids);
         stray.is_forwarded = sock->forward_port != 0;
         stray.is_accepting = rudp_endpoint_is_accepting(sock->endpoint);
         stray.is_connected = sock->wire.is_connected;
@@ -189,11 +227,56 @@ static void receive_here(struct engine_socket *sock, const struct wire_packet *p
         receive_locked(sock, packet);
 }
 
-void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet *packet)
+/* To one of the processes that have these slots. False: none is left. */
+static bool send_to_one_of(uint64_t slots, uint16_t port, const struct wire_packet *packet)
 {
-    struct stray stray = survey(sock, packet);
-    struct search search = {.port = stray.port, .packet = packet, .matches = owns_packet};
-    struct engine_socket *target = stray.is_retired ? NULL : find(&search);
+    uint32_t start;
+    bool is_sent = false;
+
+    engine_random_fill(NULL, &start, sizeof start);
+    for (uint32_t i = 0; slots != 0 && !is_sent && i < FORWARD_SLOT_COUNT; i++) {
+        uint16_t slot = (uint16_t)((start + i) % FORWARD_SLOT_COUNT + 1);
+
+        /* A full queue loses it, as a network would. */
+        is_sent = (slots >> (slot - 1) & 1) != 0 &&
+                  engine_forward_say(port, slot, FORWARD_PACKET, 0, packet) != FORWARD_GONE;
+    }
+    return is_sent;
+}
+
+static void accept_at(struct engine_socket *sock, const struct stray *stray,
+                      const struct wire_packet *packet, uint64_t slots)
+{
+    if (stray->is_accepting || stray->is_retired)
+        receive_here(sock, packet);
+    else if (!receive_accepting(stray->port, packet) &&
+             (stray->ids.caller_id == 0 || !send_to_one_of(slots, stray->port, packet)))
+        receive_here(sock, packet);
+}
+
+void engine_share_accept(const struct engine_socket *sock, uint16_t port,
+                         const struct wire_packet *packet, uint64_t slots)
+{
+    struct search search = {.port = port, .packet = packet, .matches = is_wanted, .wanted = sock};
+    struct engine_socket *target = find(&search);
+
+    if (target == NULL) {
+        if (!receive_accepting(port, packet))
+            (void)send_to_one_of(slots, port, packet);
+        return;
+    }
+    engine_socket_unlock(target); /* it is freed on this thread only */
+    struct stray stray = survey(target, packet);
+
+    accept_at(target, &stray, packet, slots);
+}
+
+/* The socket here that knows it, locked, if there is one. */
+static struct engine_socket *find_owner(struct engine_socket *sock, const struct stray *stray,
+                                        const struct wire_packet *packet)
+{
+    struct search search = {.port = stray->port, .packet = packet, .matches = owns_packet};
+    struct engine_socket *target = stray->is_retired ? NULL : find(&search);
 
     /* It waited at that socket's wire when that one was connected to another: the session follows
      * its packets now. */
@@ -203,24 +286,31 @@ void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet
         engine_socket_rearrange(sock);
         target = find(&search);
     }
-    if (target != NULL) {
-        receive_locked(target, packet);
-        return;
-    }
-    /* A socket that is connected to the peer serves it from now on: a reset brings it here. */
-    if (stray.is_forwarded && !stray.is_connected &&
-        engine_forward_send(stray.port, (uint16_t)(stray.id >> 48), packet))
-        return;
-    if (stray.is_accepting || stray.is_retired) {
-        receive_here(sock, packet);
-        return;
-    }
-    search.matches = accepts_packet;
-    target = find(&search);
+    return target;
+}
+
+/* Whether another process has it now, or is asked. A session of another process ends where the
+ * program has connected a socket to its peer: a reset brings it here. */
+static bool pass_on(struct engine_socket *sock, const struct stray *stray,
+                    const struct wire_packet *packet)
+{
+    if (!stray->is_forwarded || (stray->is_connected && stray->ids.caller_id == 0))
+        return false;
+    uint16_t slot = (uint16_t)(stray->ids.session_id >> 48);
+
+    return engine_forward_say(stray->port, slot, FORWARD_PACKET, 0, packet) != FORWARD_GONE ||
+           engine_consult(sock, stray->port, packet, &stray->ids);
+}
+
+void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet *packet)
+{
+    struct stray stray = survey(sock, packet);
+    struct engine_socket *target = find_owner(sock, &stray, packet);
+
     if (target != NULL)
         receive_locked(target, packet);
-    else if (stray.id != 0 || !stray.is_forwarded || !engine_forward_send_any(stray.port, packet))
-        receive_here(sock, packet);
+    else if (!pass_on(sock, &stray, packet))
+        accept_at(sock, &stray, packet, engine_forward_others(stray.port));
 }
 
 /* --- Sessions that move ----------------------------------------------------------------------- */

@@ -4,7 +4,8 @@
  * A packet that the socket it arrived at does not know (a stray) is handed, when the engine thread
  * has left that socket, to the one that does. So each packet is handled once, and no two sockets
  * are ever locked at once. A hello of a stranger is a stray too: only when no socket knows it, it
- * opens a session, and not at a socket that is on its way out. */
+ * opens a session, and not at a socket that is on its way out. Sockets on the port that are other
+ * processes' are asked, too (consult.h). */
 #ifndef RUDP_ENGINE_SHARE_H
 #define RUDP_ENGINE_SHARE_H
 
@@ -18,11 +19,24 @@ void engine_share_forget(struct engine_socket *sock);
  * locked, instead of being received here. */
 bool engine_share_is_stray(const struct engine_socket *sock, const struct wire_packet *packet);
 
+/* The following are for the engine thread, with nothing locked. */
+
+void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet *packet);
+
 /* A packet that another process forwarded: to the socket on the port that knows it, else to one
- * that accepts. On the engine thread, nothing locked. */
+ * that accepts. */
 void engine_share_receive(uint16_t port, const struct wire_packet *packet);
 
-/* On the engine thread, nothing locked. */
-void engine_share_hand_over(struct engine_socket *sock, const struct wire_packet *packet);
+/* To the socket on the port that knows it. False: none does. */
+bool engine_share_receive_known(uint16_t port, const struct wire_packet *packet,
+                                struct rudp_claim_ids *ids);
+
+/* Whether a socket on the port would accept it from a stranger. */
+bool engine_share_would_accept(uint16_t port, const struct wire_packet *packet);
+
+/* A packet that nobody on the port knows: to sock, to which it came and which may be gone, or to
+ * one that accepts in its place, here or in a process that has one of the slots (forward.h). */
+void engine_share_accept(const struct engine_socket *sock, uint16_t port,
+                         const struct wire_packet *packet, uint64_t slots);
 
 #endif

@@ -51,6 +51,9 @@ void engine_socket_list_unlock(void);
 void engine_socket_lock(struct engine_socket *sock);
 void engine_socket_unlock(struct engine_socket *sock);
 
+/* For rudp_endpoint_set_mark, what engine_session_arrival says. */
+uint64_t engine_packet_mark(const struct wire_packet *packet);
+
 /* Transmits, dispatches events and arms the timer. Locked. */
 void engine_socket_settle(struct engine_socket *sock);
 

@@ -210,7 +210,7 @@ void engine_socket_settle(struct engine_socket *sock)
         engine_wait_wake(&sock->session_wait);
 }
 
-static uint64_t mark_of(const struct wire_packet *packet)
+uint64_t engine_packet_mark(const struct wire_packet *packet)
 {
     return (uint64_t)packet->interface_index << 32 | engine_mark(packet->ttl, packet->tos);
 }
@@ -262,7 +262,7 @@ static void take_packets(struct engine_socket *sock, size_t count)
 
         if (sock->wire.is_wildcard)
             path.local = packet.source;
-        rudp_endpoint_set_mark(sock->endpoint, mark_of(&packet));
+        rudp_endpoint_set_mark(sock->endpoint, engine_packet_mark(&packet));
         if (rudp_endpoint_receive(sock->endpoint, &path, packet.data, packet.bytes, now_us) ==
             RUDP_VERDICT_FOREIGN)
             hand_foreign(sock, &packet);
@@ -382,6 +382,11 @@ static bool wait_for_all(struct engine_socket *sock,
 bool engine_socket_flush(struct engine_socket *sock, uint64_t timeout_us)
 {
     return wait_for_all(sock, rudp_session_is_flushed, timeout_us);
+}
+
+bool engine_socket_await_told(struct engine_socket *sock, uint64_t timeout_us)
+{
+    return wait_for_all(sock, rudp_session_is_told, timeout_us);
 }
 
 bool engine_socket_await_closed(struct engine_socket *sock, uint64_t timeout_us)

@@ -18,8 +18,8 @@
 /* Sockets flushed side by side at exit; more go in turns. */
 #define EXIT_BATCH_COUNT 256u
 
-/* How long an exit waits, when all it sent has arrived, for peers to learn that it is over. Who is
- * not told goes on asking, and in the end does not know whether what it sent was read. */
+/* How long an exit waits, when all it sent has arrived and its peers know what was read, for them
+ * to learn that it is over. Who is not told goes on asking. */
 #define GOODBYE_US_MAX (500u * RUDP_US_PER_MS)
 
 /* Sockets in SHIM_ORPHAN: without any, a sweep costs one load. */
@@ -354,10 +354,14 @@ static void say_goodbye(struct shim_socket *sock)
     engine_socket_leave(engine);
 }
 
+/* A peer that is not told what was read sends it again to whoever comes next. */
 static void say_goodbyes(const struct exit_list *list, uint64_t deadline_us)
 {
     for (size_t index = 0; index < list->count; index++)
         say_goodbye(list->sockets[index]);
+    for (size_t index = 0; index < list->count; index++)
+        (void)engine_socket_await_told(shim_socket_engine(list->sockets[index]),
+                                       sub_floor_u64(deadline_us, engine_now_us()));
     deadline_us = min_u64(deadline_us, engine_now_us() + GOODBYE_US_MAX);
     for (size_t index = 0; index < list->count; index++)
         (void)engine_socket_await_closed(shim_socket_engine(list->sockets[index]),

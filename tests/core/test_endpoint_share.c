@@ -53,11 +53,12 @@ static void arrive(enum side from, const uint8_t *packet, size_t bytes)
     const struct rudp_path *path = from == PEER ? &to_peer : &to_port;
     enum side to = from == PEER ? wire : PEER;
     enum side other = wire == FIRST ? SECOND : FIRST;
-    uint64_t id;
+    struct rudp_claim_ids ids;
 
     if (from == PEER &&
-        rudp_endpoint_claim(endpoints[to], &path->remote, packet, bytes, &id) == RUDP_CLAIM_STRAY &&
-        rudp_endpoint_claim(endpoints[other], &path->remote, packet, bytes, &id) == RUDP_CLAIM_OWN)
+        rudp_endpoint_claim(endpoints[to], &path->remote, packet, bytes, &ids) ==
+            RUDP_CLAIM_STRAY &&
+        rudp_endpoint_claim(endpoints[other], &path->remote, packet, bytes, &ids) == RUDP_CLAIM_OWN)
         to = other;
     (void)rudp_endpoint_receive(endpoints[to], path, packet, bytes, now_us);
 }
@@ -219,10 +220,12 @@ START_TEST(repeated_hello_is_claimed)
     ck_assert_int_eq(rudp_endpoint_open(endpoints[PEER], &to_port, &call, now_us), RUDP_OK);
     send_text(PEER, call, "one");
     size_t bytes = rudp_endpoint_next_packet(endpoints[PEER], &path, hello, sizeof hello, now_us);
-    uint64_t id;
+    struct rudp_claim_ids ids;
 
-    ck_assert_int_eq(rudp_endpoint_claim(endpoints[FIRST], &to_peer.remote, hello, bytes, &id),
+    ck_assert_int_eq(rudp_endpoint_claim(endpoints[FIRST], &to_peer.remote, hello, bytes, &ids),
                      RUDP_CLAIM_STRAY);
+    ck_assert_uint_ne(ids.caller_id, 0);
+    ck_assert_uint_eq(ids.session_id, 0);
     arrive(PEER, hello, bytes);
     wire = SECOND;
     arrive(PEER, hello, bytes);
@@ -236,13 +239,14 @@ END_TEST
 /* What is not of the protocol, or damaged, is nobody's. */
 START_TEST(foreign_packets_are_not_claimed)
 {
-    uint64_t id = 1;
+    struct rudp_claim_ids ids = {1, 1};
 
     start();
     ck_assert_int_eq(
-        rudp_endpoint_claim(endpoints[FIRST], &to_peer.remote, (const uint8_t *)"hello", 5, &id),
+        rudp_endpoint_claim(endpoints[FIRST], &to_peer.remote, (const uint8_t *)"hello", 5, &ids),
         RUDP_CLAIM_NONE);
-    ck_assert_uint_eq(id, 0);
+    ck_assert_uint_eq(ids.session_id, 0);
+    ck_assert_uint_eq(ids.caller_id, 0);
     finish();
 }
 END_TEST

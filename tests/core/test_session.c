@@ -432,6 +432,23 @@ START_TEST(keepalive_probes_an_idle_session)
 }
 END_TEST
 
+/* A peer that has messages and does not say that it delivered them is asked much sooner: it may
+ * have ended. */
+START_TEST(undelivered_messages_are_asked_after)
+{
+    start();
+    puppet_accepted(&p);
+    ck_assert_uint_eq(puppet_send(&p, "hi", 2), RUDP_OK);
+    acknowledge_all();
+    ck_assert_uint_eq(wait_silently(450 * RUDP_US_PER_MS, RUDP_FRAME_PING), 0);
+    ck_assert_uint_gt(wait_silently(100 * RUDP_US_PER_MS, RUDP_FRAME_PING), 0);
+    deliver_credit(3, 100000);
+    acknowledge_all();
+    ck_assert_uint_eq(wait_silently(p.config.keepalive_us - RUDP_US_PER_S, RUDP_FRAME_PING), 0);
+    finish();
+}
+END_TEST
+
 /* With an idle timeout, silence ends the session, and the peer is told. */
 START_TEST(silence_ends_an_idle_session)
 {
@@ -699,8 +716,8 @@ int main(void)
         send_after_close_is_refused, flushed_is_acknowledged, tag_is_kept, packet_size_is_clamped,
         blocked_sender_asks_for_credit, blocked_peer_is_told_the_credit,
         delivery_inside_a_message_is_survived, keepalive_probes_an_idle_session,
-        silence_ends_an_idle_session, unanswered_probes_end_the_session,
-        unanswered_hello_ends_the_session, unproven_session_ends,
+        undelivered_messages_are_asked_after, silence_ends_an_idle_session,
+        unanswered_probes_end_the_session, unanswered_hello_ends_the_session, unproven_session_ends,
         linger_ends_a_close_that_nobody_answers, close_before_anything_was_sent_is_silent,
         close_ends_when_all_is_acknowledged, fin_does_not_outrun_the_delivery,
         lost_fin_is_sent_again, finished_peer_has_all_before_our_fin,

@@ -38,6 +38,11 @@ class PortTest(EndToEndTest):
         self.serve_python("threads", port)
         self.call(port, 20, 400, *LOSSY)
 
+    def test_processes_that_come_and_go(self):
+        port = harness.free_port()
+        self.serve_python("processes", port)
+        self.call(port, 20, 400, *LOSSY)
+
     def test_a_child_for_each_request(self):
         port = harness.free_port()
         self.serve_python("fork", port)

@@ -451,6 +451,28 @@ START_TEST(restarted_acceptor_gets_the_rest)
 }
 END_TEST
 
+/* A server that ends with messages that it acknowledged and did not read is missed soon, though
+ * nothing is left to be acknowledged. */
+START_TEST(unread_messages_find_a_restarted_peer)
+{
+    struct sim *sim = create_pair(NULL);
+
+    sim->reasons_allowed = 1u << RUDP_CLOSE_REASON_PEER_RESTARTED;
+    struct sim_session *session = open_pair(sim);
+
+    sim_pause_reading(server_side(sim));
+    send_messages(session, 5, 1000);
+    sim_run_for_us(sim, 10 * RTT_US);
+    ck_assert_uint_eq(sim_stats(session).in_flight_bytes, 0);
+    sim_restart(sim, SIM_SERVER);
+    sim_run_for_us(sim, RUDP_US_PER_S);
+    ck_assert_uint_eq(sim_stats(session).restart_count, 1);
+    run_until_delivered(sim);
+    ck_assert_uint_eq(server_side(sim)->read_count, 5);
+    finish(sim);
+}
+END_TEST
+
 /* An idle session notices by its keepalive that the peer started again. */
 START_TEST(keepalive_finds_a_restarted_peer)
 {
@@ -569,11 +591,11 @@ int main(void)
         both_sides_may_close_with_full_windows, lost_fin_is_resent, abort_during_close_is_reported,
         rest_goes_to_the_next_session, nothing_left_opens_nothing,
         closing_opener_serves_the_next_session, rest_of_an_aborted_session_goes_on,
-        peer_that_always_leaves_is_given_up, keepalive_finds_a_restarted_peer,
-        close_reports_what_the_peer_did_not_read, closed_session_is_read_to_the_end,
-        abort_tells_the_peer, linger_time_bounds_a_close, progress_extends_a_close,
-        lost_close_is_answered_again, unknown_session_is_reset, forged_ends_are_ignored,
-        restarted_acceptor_gets_the_rest, restart_repeats_only_unreported_messages,
-        restarted_opener_ends_the_old_session, session_follows_to_a_new_address,
-        copied_packets_move_nothing);
+        peer_that_always_leaves_is_given_up, unread_messages_find_a_restarted_peer,
+        keepalive_finds_a_restarted_peer, close_reports_what_the_peer_did_not_read,
+        closed_session_is_read_to_the_end, abort_tells_the_peer, linger_time_bounds_a_close,
+        progress_extends_a_close, lost_close_is_answered_again, unknown_session_is_reset,
+        forged_ends_are_ignored, restarted_acceptor_gets_the_rest,
+        restart_repeats_only_unreported_messages, restarted_opener_ends_the_old_session,
+        session_follows_to_a_new_address, copied_packets_move_nothing);
 }
