@@ -290,8 +290,9 @@ void rudp_session_abort(struct rudp_endpoint *endpoint, struct rudp_session *ses
 /* True when nothing that was accepted is unacknowledged: the process may exit. */
 bool rudp_session_is_flushed(const struct rudp_session *session);
 
-/* True when the peer is known to know what of its messages was delivered here, or it is over: it
- * sends none of them again, whoever it finds in this process's place. */
+/* True when the peer is known to know what of its messages was delivered here, so that it sends
+ * none of them again, whoever it finds in this process's place. Also when the session is over, or
+ * the peer has not been heard for so many probes that waiting for it is vain. */
 bool rudp_session_is_told(const struct rudp_session *session);
 
 /* How many messages the session has accepted, and has handed to the caller. */

@@ -268,7 +268,7 @@ void rudp_session_watch_delivery(struct rudp_session *session, const struct rudp
     watch_reading(session, context);
     uint64_t delivered_offset = rudp_session_delivered_offset(session);
 
-    if (session->state != RUDP_SESSION_ESTABLISHED || rudp_session_is_told(session)) {
+    if (session->state != RUDP_SESSION_ESTABLISHED || rudp_session_delivery_is_confirmed(session)) {
         session->credit_us = RUDP_NEVER;
         return;
     }

@@ -200,6 +200,15 @@ static inline uint64_t rudp_session_delivered_offset(const struct rudp_session *
                    min_u64(session->discarded_offset, session->held_offset));
 }
 
+/* The peer is known to know that. */
+static inline bool rudp_session_delivery_is_confirmed(const struct rudp_session *session)
+{
+    uint64_t delivered_offset = rudp_session_delivered_offset(session);
+
+    return delivered_offset <= session->recv_origin ||
+           session->credit_confirmed >= delivered_offset;
+}
+
 /* Makes sure that the peer learns of the newest delivery even when nothing else is sent. */
 void rudp_session_watch_delivery(struct rudp_session *session, const struct rudp_context *context);
 

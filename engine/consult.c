@@ -86,8 +86,7 @@ static void ask(struct held *held)
         uint64_t bit = UINT64_C(1) << (slot - 1);
 
         if ((held->awaited & bit) != 0 &&
-            engine_forward_say(held->port, slot, FORWARD_QUESTION, held->number, &held->packet) ==
-                FORWARD_GONE)
+            !engine_forward_say(held->port, slot, FORWARD_QUESTION, held->number, &held->packet))
             held->awaited &= ~bit;
     }
     engine_thread_arm(&due_timer, min_u64(held->until_us, engine_now_us() + ASK_AGAIN_US));

@@ -17,16 +17,20 @@
 
 #define PORT_COUNT_MAX    16u /* of a process; sockets on others are reset where they are shared */
 #define RECEIVE_COUNT_MAX 32u /* packets a turn */
-#define PACKET_BYTES_MAX  65536u
 #define MAGIC             UINT64_C(0x7275647066776432)
-#define GREET_AGAIN_US    RUDP_US_PER_MS
-#define ALL_SLOTS         UINT64_MAX
+
+/* A unix socket queues few datagrams (net.unix.max_dgram_qlen, 10 by default), but these may be
+ * long: what has to wait goes in one, as long as a socket's default send buffer takes it. */
+#define BACKLOG_BYTES    ((size_t)128 * 1024)
+#define BACKLOG_COUNT    8u
+#define BACKLOG_RETRY_US RUDP_US_PER_MS
 
 _Static_assert(FORWARD_SLOT_COUNT == 64, "a bit for each slot");
 
-/* What comes before the packet, if there is one. */
+/* What comes before a packet, if there is one. A datagram is any number of these. */
 struct prefix {
     uint64_t magic;
+    uint32_t packet_bytes;
     uint32_t number;
     uint16_t kind; /* enum forward_kind */
     uint16_t slot; /* the sender's */
@@ -46,16 +50,24 @@ struct listener {
     int fd;
     uint64_t others;   /* processes heard of, by slot */
     uint64_t doubtful; /* of these: they did not answer lately */
-    uint64_t to_greet; /* slots that may have somebody who does not know of this process */
+};
+
+/* What is to be said to a process whose queue is full. */
+struct backlog {
+    uint16_t port;
+    uint16_t slot;
+    size_t used_bytes; /* 0: free entry */
+    uint8_t *data;     /* mapped */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* behind a socket's lock */
 static struct listener listeners[PORT_COUNT_MAX];
-static uint8_t buffer[PACKET_BYTES_MAX]; /* the engine thread's */
+static struct backlog backlogs[BACKLOG_COUNT];
+static uint8_t buffer[BACKLOG_BYTES]; /* the engine thread's */
 
-static void on_greet(struct engine_timer *timer);
+static void on_backlog_due(struct engine_timer *timer);
 
-static struct engine_timer greet_timer = {.on_due = on_greet};
+static struct engine_timer backlog_timer = {.on_due = on_backlog_due};
 
 static uint64_t bit_of(uint16_t slot)
 {
@@ -111,11 +123,11 @@ static void note_alive(uint16_t port, uint16_t slot)
     listener->doubtful &= ~bit_of(slot);
 }
 
-static void heed(uint16_t port, const struct prefix *prefix, size_t bytes)
+static void heed(uint16_t port, const struct prefix *prefix, const uint8_t *data)
 {
     const struct wire_packet packet = {
-        .data = buffer,
-        .bytes = bytes,
+        .data = data,
+        .bytes = prefix->packet_bytes,
         .remote = prefix->remote,
         .source = prefix->source,
         .destination = prefix->destination,
@@ -144,25 +156,37 @@ static void heed(uint16_t port, const struct prefix *prefix, size_t bytes)
     }
 }
 
+static void heed_all(uint16_t port, size_t bytes)
+{
+    struct prefix prefix;
+
+    for (size_t at = 0; bytes - at >= sizeof prefix;) {
+        memcpy(&prefix, buffer + at, sizeof prefix);
+        at += sizeof prefix;
+        if (prefix.magic != MAGIC || prefix.slot < 1 || prefix.slot > FORWARD_SLOT_COUNT ||
+            prefix.packet_bytes > bytes - at)
+            return;
+        heed(port, &prefix, buffer + at);
+        at += prefix.packet_bytes;
+    }
+}
+
 /* False: nothing waits. */
 static bool receive_one(int fd, uint16_t port)
 {
-    struct prefix prefix;
     _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct ucred))];
-    struct iovec parts[] = {{&prefix, sizeof prefix}, {buffer, sizeof buffer}};
+    struct iovec part = {buffer, sizeof buffer};
     struct mmsghdr message = {
-        .msg_hdr = {.msg_iov = parts,
-                    .msg_iovlen = 2,
+        .msg_hdr = {.msg_iov = &part,
+                    .msg_iovlen = 1,
                     .msg_control = control,
                     .msg_controllen = sizeof control},
     };
 
     if (engine_sys_recvmmsg(fd, &message, 1) != 1)
         return false;
-    if (message.msg_len >= sizeof prefix && (message.msg_hdr.msg_flags & MSG_TRUNC) == 0 &&
-        prefix.magic == MAGIC && prefix.slot >= 1 && prefix.slot <= FORWARD_SLOT_COUNT &&
-        is_trusted(&message.msg_hdr))
-        heed(port, &prefix, message.msg_len - sizeof prefix);
+    if ((message.msg_hdr.msg_flags & MSG_TRUNC) == 0 && is_trusted(&message.msg_hdr))
+        heed_all(port, message.msg_len);
     return true;
 }
 
@@ -183,9 +207,95 @@ static void on_ready(struct engine_source *source, uint32_t events)
 
 /* --- Sending ---------------------------------------------------------------------------------- */
 
+/* Locked. 1, or a negative errno: -EAGAIN when the queue is full. */
+static long send_parts(struct listener *listener, uint16_t slot, struct iovec *parts,
+                       size_t part_count)
+{
+    struct sockaddr_un name;
+    struct mmsghdr message = {
+        .msg_hdr = {.msg_name = &name,
+                    .msg_namelen = make_name(&name, listener->port, slot),
+                    .msg_iov = parts,
+                    .msg_iovlen = part_count},
+    };
+    long result = engine_sys_sendmmsg(listener->fd, &message, 1);
+
+    if (result == 1 || result == -EAGAIN)
+        listener->others |= bit_of(slot);
+    else
+        listener->others &= ~bit_of(slot);
+    return result;
+}
+
+static struct backlog *find_backlog(uint16_t port, uint16_t slot)
+{
+    for (size_t i = 0; i < BACKLOG_COUNT; i++)
+        if (backlogs[i].used_bytes > 0 && backlogs[i].port == port && backlogs[i].slot == slot)
+            return &backlogs[i];
+    return NULL;
+}
+
+static void end_backlog(struct backlog *backlog)
+{
+    engine_sys_unmap(backlog->data, BACKLOG_BYTES);
+    *backlog = (struct backlog){.used_bytes = 0};
+}
+
+/* Locked. What finds no room is lost, as in a network. */
+static void append(struct backlog *backlog, const struct iovec *parts)
+{
+    if (BACKLOG_BYTES - backlog->used_bytes < parts[0].iov_len + parts[1].iov_len)
+        return;
+    for (size_t i = 0; i < 2; i++) {
+        if (parts[i].iov_len > 0)
+            memcpy(backlog->data + backlog->used_bytes, parts[i].iov_base, parts[i].iov_len);
+        backlog->used_bytes += parts[i].iov_len;
+    }
+}
+
+static void begin_backlog(uint16_t port, uint16_t slot, const struct iovec *parts)
+{
+    struct backlog *backlog = &backlogs[0];
+
+    while (backlog < &backlogs[BACKLOG_COUNT] && backlog->used_bytes > 0)
+        backlog++;
+    if (backlog == &backlogs[BACKLOG_COUNT])
+        return;
+    uint8_t *data = engine_sys_map(BACKLOG_BYTES);
+
+    if (data == NULL)
+        return;
+    *backlog = (struct backlog){.port = port, .slot = slot, .data = data};
+    append(backlog, parts);
+    engine_thread_arm(&backlog_timer, engine_now_us() + BACKLOG_RETRY_US);
+}
+
+static void on_backlog_due(struct engine_timer *timer)
+{
+    bool any_left = false;
+
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < BACKLOG_COUNT; i++) {
+        struct backlog *backlog = &backlogs[i];
+        struct iovec part = {backlog->data, backlog->used_bytes};
+
+        if (backlog->used_bytes == 0)
+            continue;
+        struct listener *listener = find_listener(backlog->port);
+
+        if (listener != NULL && send_parts(listener, backlog->slot, &part, 1) == -EAGAIN)
+            any_left = true;
+        else
+            end_backlog(backlog);
+    }
+    if (any_left)
+        engine_thread_arm(timer, engine_now_us() + BACKLOG_RETRY_US);
+    pthread_mutex_unlock(&mutex);
+}
+
 /* Locked. */
-static enum forward_result say(struct listener *listener, uint16_t slot, enum forward_kind kind,
-                               uint32_t number, const struct wire_packet *packet)
+static bool say(struct listener *listener, uint16_t slot, enum forward_kind kind, uint32_t number,
+                const struct wire_packet *packet)
 {
     struct prefix prefix = {
         .magic = MAGIC,
@@ -194,15 +304,9 @@ static enum forward_result say(struct listener *listener, uint16_t slot, enum fo
         .slot = listener->slot,
     };
     struct iovec parts[] = {{&prefix, sizeof prefix}, {NULL, 0}};
-    struct sockaddr_un name;
-    struct mmsghdr message = {
-        .msg_hdr = {.msg_name = &name,
-                    .msg_namelen = make_name(&name, listener->port, slot),
-                    .msg_iov = parts,
-                    .msg_iovlen = 2},
-    };
 
     if (packet != NULL) {
+        prefix.packet_bytes = (uint32_t)packet->bytes;
         prefix.remote = packet->remote;
         prefix.source = packet->source;
         prefix.destination = packet->destination;
@@ -211,31 +315,33 @@ static enum forward_result say(struct listener *listener, uint16_t slot, enum fo
         prefix.tos = (int16_t)packet->tos;
         parts[1] = (struct iovec){(void *)(uintptr_t)packet->data, packet->bytes};
     }
-    long result = engine_sys_sendmmsg(listener->fd, &message, 1);
+    struct backlog *backlog = find_backlog(listener->port, slot);
 
-    if (result == 1 || result == -EAGAIN)
-        listener->others |= bit_of(slot);
-    else
-        listener->others &= ~bit_of(slot);
-    if (result == 1)
-        return FORWARD_SENT;
-    return result == -EAGAIN ? FORWARD_BUSY : FORWARD_GONE;
+    if (backlog != NULL) {
+        append(backlog, parts);
+        return true;
+    }
+    long result = send_parts(listener, slot, parts, 2);
+
+    if (result == -EAGAIN)
+        begin_backlog(listener->port, slot, parts);
+    return result == 1 || result == -EAGAIN;
 }
 
-enum forward_result engine_forward_say(uint16_t port, uint16_t slot, enum forward_kind kind,
-                                       uint32_t number, const struct wire_packet *packet)
+bool engine_forward_say(uint16_t port, uint16_t slot, enum forward_kind kind, uint32_t number,
+                        const struct wire_packet *packet)
 {
-    enum forward_result result = FORWARD_GONE;
+    bool is_said = false;
 
     if (slot == 0 || slot > FORWARD_SLOT_COUNT)
-        return FORWARD_GONE;
+        return false;
     pthread_mutex_lock(&mutex);
     struct listener *listener = find_listener(port);
 
     if (listener != NULL && listener->slot != slot)
-        result = say(listener, slot, kind, number, packet);
+        is_said = say(listener, slot, kind, number, packet);
     pthread_mutex_unlock(&mutex);
-    return result;
+    return is_said;
 }
 
 uint64_t engine_forward_others(uint16_t port)
@@ -268,25 +374,12 @@ uint16_t engine_forward_slot(uint16_t port)
     return slot;
 }
 
-/* Locked. Tells everybody on the port of this process. Who cannot be told now is told later. */
+/* Locked. Tells everybody on the port of this process. */
 static void greet(struct listener *listener)
 {
     for (uint16_t slot = 1; slot <= FORWARD_SLOT_COUNT; slot++)
-        if ((listener->to_greet & bit_of(slot)) != 0 &&
-            say(listener, slot, FORWARD_HERE, 0, NULL) != FORWARD_BUSY)
-            listener->to_greet &= ~bit_of(slot);
-    if (listener->to_greet != 0)
-        engine_thread_arm(&greet_timer, engine_now_us() + GREET_AGAIN_US);
-}
-
-static void on_greet(struct engine_timer *timer)
-{
-    (void)timer;
-    pthread_mutex_lock(&mutex);
-    for (size_t i = 0; i < PORT_COUNT_MAX; i++)
-        if (listeners[i].port != 0 && listeners[i].to_greet != 0)
-            greet(&listeners[i]);
-    pthread_mutex_unlock(&mutex);
+        if (slot != listener->slot)
+            (void)say(listener, slot, FORWARD_HERE, 0, NULL);
 }
 
 /* --- Coming and going ------------------------------------------------------------------------- */
@@ -325,7 +418,6 @@ static void open_listener(struct listener *listener, uint16_t port)
     listener->use_count = 0;
     listener->others = 0;
     listener->doubtful = 0;
-    listener->to_greet = ALL_SLOTS & ~bit_of(listener->slot);
     greet(listener);
 }
 
@@ -385,7 +477,10 @@ void engine_forward_after_fork_child(void)
     for (size_t i = 0; i < PORT_COUNT_MAX; i++)
         if (listeners[i].port != 0)
             close_listener(&listeners[i]);
-    greet_timer.entry = (struct rudp_wheel_entry){.next = NULL};
+    for (size_t i = 0; i < BACKLOG_COUNT; i++)
+        if (backlogs[i].used_bytes > 0)
+            end_backlog(&backlogs[i]);
+    backlog_timer.entry = (struct rudp_wheel_entry){.next = NULL};
     pthread_mutex_unlock(&mutex);
     engine_consult_after_fork_child();
 }

@@ -22,20 +22,16 @@ enum forward_kind {
     FORWARD_UNWANTED, /* it is not, and I accept none */
 };
 
-enum forward_result {
-    FORWARD_SENT,
-    FORWARD_BUSY, /* its queue is full */
-    FORWARD_GONE, /* nobody has the slot, or this process has it */
-};
-
 /* One more socket of this process on the port, which others may share. Returns its slot, 0: none is
  * to be had. Each join needs a leave. */
 uint16_t engine_forward_join(uint16_t port);
 void engine_forward_leave(uint16_t port);
 
-/* number: of the question that is asked or answered; packet: NULL where the kind needs none. */
-enum forward_result engine_forward_say(uint16_t port, uint16_t slot, enum forward_kind kind,
-                                       uint32_t number, const struct wire_packet *packet);
+/* number: of the question that is asked or answered; packet: NULL where the kind needs none. False:
+ * nobody has the slot, or this process has it. In order; what a process does not come to read is
+ * lost, as in a network. */
+bool engine_forward_say(uint16_t port, uint16_t slot, enum forward_kind kind, uint32_t number,
+                        const struct wire_packet *packet);
 
 /* The other processes on the port: bit slot - 1 of each, but for those that did not answer lately.
  */

@@ -237,9 +237,8 @@ static bool send_to_one_of(uint64_t slots, uint16_t port, const struct wire_pack
     for (uint32_t i = 0; slots != 0 && !is_sent && i < FORWARD_SLOT_COUNT; i++) {
         uint16_t slot = (uint16_t)((start + i) % FORWARD_SLOT_COUNT + 1);
 
-        /* A full queue loses it, as a network would. */
         is_sent = (slots >> (slot - 1) & 1) != 0 &&
-                  engine_forward_say(port, slot, FORWARD_PACKET, 0, packet) != FORWARD_GONE;
+                  engine_forward_say(port, slot, FORWARD_PACKET, 0, packet);
     }
     return is_sent;
 }
@@ -298,7 +297,7 @@ static bool pass_on(struct engine_socket *sock, const struct stray *stray,
         return false;
     uint16_t slot = (uint16_t)(stray->ids.session_id >> 48);
 
-    return engine_forward_say(stray->port, slot, FORWARD_PACKET, 0, packet) != FORWARD_GONE ||
+    return engine_forward_say(stray->port, slot, FORWARD_PACKET, 0, packet) ||
            engine_consult(sock, stray->port, packet, &stray->ids);
 }
 

@@ -4,6 +4,7 @@
 #include "engine/descriptor.h"
 #include "engine/raw.h"
 #include "engine/system.h"
+#include "shim/connect.h"
 #include "shim/hold.h"
 #include "shim/process.h"
 
@@ -29,50 +30,65 @@ struct answer {
 
 _Static_assert(sizeof(struct answer) == 16, "no padding");
 
-/* A message with room for one descriptor. */
+#define PARCEL_FD_COUNT_MAX 2u
+
+/* A message with room for a number of descriptors. */
 struct parcel {
-    struct iovec part;
-    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))];
+    struct iovec parts[2];
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(PARCEL_FD_COUNT_MAX * sizeof(int))];
     struct msghdr message;
 };
 
-static void parcel_init(struct parcel *parcel, void *data, size_t bytes)
+static void parcel_init(struct parcel *parcel, void *data, size_t bytes, size_t fd_count)
 {
-    *parcel = (struct parcel){.part = {data, bytes}};
+    *parcel = (struct parcel){.parts = {{data, bytes}}};
     parcel->message = (struct msghdr){
-        .msg_iov = &parcel->part,
+        .msg_iov = parcel->parts,
         .msg_iovlen = 1,
         .msg_control = parcel->control,
-        .msg_controllen = CMSG_LEN(sizeof(int)), /* not SPACE: its padding is room for another */
+        .msg_controllen = CMSG_LEN(fd_count * sizeof(int)), /* not SPACE: its padding is room for
+                                                             * another */
     };
 }
 
-static void parcel_put(struct parcel *parcel, int fd)
+static void parcel_add(struct parcel *parcel, const void *data, size_t bytes)
+{
+    parcel->parts[parcel->message.msg_iovlen++] = (struct iovec){(void *)(uintptr_t)data, bytes};
+}
+
+static void parcel_put(struct parcel *parcel, const int *fds, size_t fd_count)
 {
     struct cmsghdr header = {
-        .cmsg_len = CMSG_LEN(sizeof fd),
+        .cmsg_len = CMSG_LEN(fd_count * sizeof *fds),
         .cmsg_level = SOL_SOCKET,
         .cmsg_type = SCM_RIGHTS,
     };
 
     memcpy(parcel->control, &header, sizeof header);
-    memcpy(parcel->control + CMSG_LEN(0), &fd, sizeof fd);
+    memcpy(parcel->control + CMSG_LEN(0), fds, fd_count * sizeof *fds);
 }
 
-/* The descriptor that came, or -1. */
-static int parcel_take(const struct parcel *parcel)
+/* The descriptors that came; how many. */
+static size_t parcel_take(const struct parcel *parcel, int fds[PARCEL_FD_COUNT_MAX])
 {
     struct cmsghdr header;
-    int fd;
 
-    if (parcel->message.msg_controllen < CMSG_LEN(sizeof fd))
-        return -1;
+    if (parcel->message.msg_controllen < CMSG_LEN(sizeof *fds))
+        return 0;
     memcpy(&header, parcel->control, sizeof header);
     if (header.cmsg_level != SOL_SOCKET || header.cmsg_type != SCM_RIGHTS ||
-        header.cmsg_len < CMSG_LEN(sizeof fd))
-        return -1;
-    memcpy(&fd, parcel->control + CMSG_LEN(0), sizeof fd);
-    return fd;
+        header.cmsg_len < CMSG_LEN(sizeof *fds))
+        return 0;
+    size_t fd_count = (header.cmsg_len - CMSG_LEN(0)) / sizeof *fds;
+
+    memcpy(fds, parcel->control + CMSG_LEN(0), fd_count * sizeof *fds);
+    return fd_count;
+}
+
+static void close_all(const int *fds, size_t fd_count)
+{
+    for (size_t index = 0; index < fd_count; index++)
+        (void)RAW_CALL(SYS_close, fds[index]);
 }
 
 static bool has_option(int fd, int option, int expected)
@@ -96,55 +112,84 @@ static bool wait_for(int fd, short events, uint64_t deadline_us)
     return result > 0;
 }
 
-static bool send_question(const struct fd_table_seen *seen, int answer_fd, uint64_t deadline_us)
+/* A question on its way and the place where its answer comes. */
+struct question {
+    uint16_t type; /* of the pair's header */
+    const void *data;
+    size_t bytes;
+    int fds[PARCEL_FD_COUNT_MAX]; /* the first is where the answer is to be sent */
+    size_t fd_count;
+    uint64_t deadline_us;
+    int answer_fd;
+};
+
+static bool send_question(const struct fd_table_seen *seen, const struct question *question)
 {
-    struct shim_pair_header header = {.cookie = seen->cookie, .type = SHIM_PAIR_ASK};
+    struct shim_pair_header header = {.cookie = seen->cookie, .type = question->type};
     struct parcel parcel;
     long result;
 
-    parcel_init(&parcel, &header, sizeof header);
-    parcel_put(&parcel, answer_fd);
+    header.payload_bytes = (uint32_t)question->bytes;
+    parcel_init(&parcel, &header, sizeof header, question->fd_count);
+    parcel_add(&parcel, question->data, question->bytes);
+    parcel_put(&parcel, question->fds, question->fd_count);
     do {
         result = RAW_CALL(SYS_sendmsg, seen->fd, raw_pointer(&parcel.message),
                           MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (result == -EAGAIN && wait_for(seen->fd, POLLOUT, deadline_us));
-    return result == sizeof header;
+    } while (result == -EAGAIN && wait_for(seen->fd, POLLOUT, question->deadline_us));
+    return result == (long)(sizeof header + question->bytes);
+}
+
+/* False: nobody answers in time. Else answer_fd is readable, and the caller's to close. */
+static bool ask(const struct fd_table_seen *seen, struct question *question)
+{
+    int ends[2];
+
+    question->deadline_us = engine_now_us() + ANSWER_US_MAX;
+    if (RAW_CALL(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, raw_pointer(ends)) < 0)
+        return false;
+    question->fds[0] = ends[1];
+    question->answer_fd = ends[0];
+    bool is_sent = send_question(seen, question);
+
+    (void)RAW_CALL(SYS_close, ends[1]); /* an owner that ends hangs up by that */
+    if (is_sent && wait_for(ends[0], POLLIN, question->deadline_us))
+        return true;
+    (void)RAW_CALL(SYS_close, ends[0]);
+    return false;
 }
 
 /* The wire that came with the answer, or -1. */
-static int receive_answer(int fd, struct answer *answer, uint64_t deadline_us)
+static int receive_wire(int fd, struct answer *answer)
 {
     struct parcel parcel;
+    int fds[PARCEL_FD_COUNT_MAX];
 
-    if (!wait_for(fd, POLLIN, deadline_us))
-        return -1;
-    parcel_init(&parcel, answer, sizeof *answer);
+    parcel_init(&parcel, answer, sizeof *answer, 1);
     long bytes =
         RAW_CALL(SYS_recvmsg, fd, raw_pointer(&parcel.message), MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    int wire_fd = bytes < 0 ? -1 : parcel_take(&parcel);
 
-    if (wire_fd < 0 || (bytes == sizeof *answer && has_option(wire_fd, SO_DOMAIN, answer->family) &&
-                        (answer->family == AF_INET || answer->family == AF_INET6) &&
-                        has_option(wire_fd, SO_PROTOCOL, IPPROTO_UDP)))
+    if (bytes < 0 || parcel_take(&parcel, fds) != 1)
+        return -1;
+    int wire_fd = fds[0];
+
+    if (bytes == sizeof *answer && has_option(wire_fd, SO_DOMAIN, answer->family) &&
+        (answer->family == AF_INET || answer->family == AF_INET6) &&
+        has_option(wire_fd, SO_PROTOCOL, IPPROTO_UDP))
         return wire_fd;
     (void)RAW_CALL(SYS_close, wire_fd);
     return -1;
 }
 
-static int ask(const struct fd_table_seen *seen, struct answer *answer)
+static int ask_for_wire(const struct fd_table_seen *seen, struct answer *answer)
 {
-    uint64_t deadline_us = engine_now_us() + ANSWER_US_MAX;
-    int ends[2];
-    int wire_fd = -1;
+    struct question question = {.type = SHIM_PAIR_ASK, .fd_count = 1};
 
-    if (RAW_CALL(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, raw_pointer(ends)) < 0)
+    if (!ask(seen, &question))
         return -1;
-    bool is_sent = send_question(seen, ends[1], deadline_us);
+    int wire_fd = receive_wire(question.answer_fd, answer);
 
-    (void)RAW_CALL(SYS_close, ends[1]); /* an owner that ends hangs up by that */
-    if (is_sent)
-        wire_fd = receive_answer(ends[0], answer, deadline_us);
-    (void)RAW_CALL(SYS_close, ends[0]);
+    (void)RAW_CALL(SYS_close, question.answer_fd);
     return wire_fd;
 }
 
@@ -173,7 +218,7 @@ static void ask_blocked(const struct fd_table_seen *seen)
 {
     struct engine_signal_mask mask;
     struct answer answer;
-    int wire_fd = ask(seen, &answer);
+    int wire_fd = ask_for_wire(seen, &answer);
 
     if (!shim_hold(seen, &mask)) { /* closed meanwhile */
         if (wire_fd >= 0)
@@ -198,10 +243,43 @@ void shim_ask(const struct fd_table_seen *seen)
     engine_sys_restore_signals(mask);
 }
 
+bool shim_ask_connect(const struct fd_table_seen *seen, const struct sockaddr *addr,
+                      socklen_t addr_bytes, int *result)
+{
+    struct question question = {
+        .type = SHIM_PAIR_CONNECT,
+        .data = addr,
+        .bytes = addr_bytes,
+        .fds = {-1, seen->fd},
+        .fd_count = 2,
+    };
+    int32_t answer;
+
+    if (shim_process_is_guest() || addr_bytes > sizeof(struct sockaddr_storage))
+        return false;
+    struct engine_signal_mask mask = engine_sys_block_signals();
+    bool is_answered = ask(seen, &question);
+
+    if (is_answered) {
+        is_answered = RAW_CALL(SYS_recvfrom, question.answer_fd, raw_pointer(&answer),
+                               sizeof answer, MSG_DONTWAIT, 0, 0) == sizeof answer;
+        (void)RAW_CALL(SYS_close, question.answer_fd);
+    }
+    engine_sys_restore_signals(mask);
+    if (is_answered)
+        *result = answer;
+    return is_answered;
+}
+
 /* --- Answering ----------------------------------------------------------------------------------
  */
 
-static void answer_on(struct shim_socket *sock, int fd)
+bool shim_ask_is_question(uint16_t type)
+{
+    return type == SHIM_PAIR_ASK || type == SHIM_PAIR_CONNECT;
+}
+
+static void answer_with_wire(struct shim_socket *sock, int fd)
 {
     struct shim_shared *shared = sock->shared;
     struct answer answer = {
@@ -213,29 +291,57 @@ static void answer_on(struct shim_socket *sock, int fd)
         .write_shut = atomic_load(&shared->write_shut),
         .is_bare = atomic_load(&shared->is_bare),
     };
+    int wire_fd = sock->wire_fd;
     struct parcel parcel;
 
-    parcel_init(&parcel, &answer, sizeof answer);
-    parcel_put(&parcel, sock->wire_fd);
+    parcel_init(&parcel, &answer, sizeof answer, 1);
+    parcel_put(&parcel, &wire_fd, 1);
     /* Who does not leave room for it does not get it. */
     (void)RAW_CALL(SYS_sendmsg, fd, raw_pointer(&parcel.message), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-void shim_ask_answer(struct shim_socket *sock)
+static void answer_connected(struct shim_socket *sock, int fd, int program_fd,
+                             const struct sockaddr *addr, socklen_t addr_bytes)
+{
+    int32_t result = (int32_t)shim_connect_for_holder(sock, program_fd, addr, addr_bytes);
+
+    (void)RAW_CALL(SYS_sendto, fd, raw_pointer(&result), sizeof result, MSG_DONTWAIT | MSG_NOSIGNAL,
+                   0, 0);
+}
+
+static bool is_answer_socket(int fd)
+{
+    return has_option(fd, SO_DOMAIN, AF_UNIX) && has_option(fd, SO_TYPE, SOCK_SEQPACKET);
+}
+
+static bool is_own_pair(const struct shim_socket *sock, int fd)
+{
+    uint64_t cookie;
+
+    return shim_pair_recognise(fd, &cookie) && cookie == sock->cookie;
+}
+
+void shim_ask_answer(struct shim_socket *sock, uint16_t type)
 {
     struct shim_pair_header header;
+    struct sockaddr_storage addr;
     struct parcel parcel;
+    int fds[PARCEL_FD_COUNT_MAX];
 
     atomic_store(&sock->shared->is_spread, true);
-    parcel_init(&parcel, &header, sizeof header);
+    parcel_init(&parcel, &header, sizeof header, type == SHIM_PAIR_ASK ? 1 : 2);
+    parcel_add(&parcel, &addr, sizeof addr);
     long bytes = RAW_CALL(SYS_recvmsg, sock->pair_fd, raw_pointer(&parcel.message),
                           MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    int fd = bytes < 0 ? -1 : parcel_take(&parcel);
+    size_t fd_count = bytes < (long)sizeof header ? 0 : parcel_take(&parcel, fds);
 
-    if (fd >= 0 && has_option(fd, SO_DOMAIN, AF_UNIX) && has_option(fd, SO_TYPE, SOCK_SEQPACKET))
-        answer_on(sock, fd);
+    if (type == SHIM_PAIR_ASK && fd_count == 1 && is_answer_socket(fds[0]))
+        answer_with_wire(sock, fds[0]);
+    else if (type == SHIM_PAIR_CONNECT && fd_count == 2 && is_answer_socket(fds[0]) &&
+             is_own_pair(sock, fds[1]) && (parcel.message.msg_flags & MSG_TRUNC) == 0)
+        answer_connected(sock, fds[0], fds[1], (const struct sockaddr *)&addr,
+                         (socklen_t)((size_t)bytes - sizeof header));
     else
         sock->shared->strange_count++;
-    if (fd >= 0)
-        (void)RAW_CALL(SYS_close, fd);
+    close_all(fds, fd_count);
 }

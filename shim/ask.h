@@ -1,10 +1,14 @@
-/* ask.h - how a process that was handed A learns the rest of its socket: it asks whoever serves it.
+/* ask.h - what a process that does not run a socket's engine asks of the one that does: the rest of
+ * a socket of which it was handed A only, and connecting it.
  *
  * A question is a framed message written into A that carries one end of a fresh pair. The owner
  * answers there, with W and what the program set on the socket. Holding A is the only credential:
  * who does can already send and receive, so nothing is given away. Nobody has to answer: a socket
  * without an answer has no wire, its datagrams pass through A, and what only the wire knows is
- * refused. */
+ * refused.
+ *
+ * To connect, the question also carries A and the address. The owner can hold deliveries while the
+ * peer changes, and set aside what waits in the queue for other sockets on the port (port.h). */
 #ifndef RUDP_SHIM_ASK_H
 #define RUDP_SHIM_ASK_H
 
@@ -21,8 +25,14 @@ static inline void shim_ask_if_due(const struct fd_table_seen *seen)
         shim_ask(seen);
 }
 
-/* Entered. The head of B is a question: takes it and answers. Never blocks; what is no question is
- * counted. */
-void shim_ask_answer(struct shim_socket *sock);
+/* connect(2) by the owner. False: it did not answer, and nothing is known. Else *result is 0 or a
+ * negative errno. Not entered. errno kept. */
+bool shim_ask_connect(const struct fd_table_seen *seen, const struct sockaddr *addr,
+                      socklen_t addr_bytes, int *result);
+
+/* Entered. The head of B is a question of that type: takes it and answers. Never blocks; what is no
+ * question is counted. */
+bool shim_ask_is_question(uint16_t type);
+void shim_ask_answer(struct shim_socket *sock, uint16_t type);
 
 #endif

@@ -2,6 +2,7 @@
 #include "shim/connect.h"
 
 #include "engine/raw.h"
+#include "shim/ask.h"
 #include "shim/deliver.h"
 #include "shim/linger.h"
 #include "shim/memory.h"
@@ -259,10 +260,26 @@ static long connect_entered(struct shim_socket *sock, int fd, const struct socka
     return 0;
 }
 
+long shim_connect_for_holder(struct shim_socket *sock, int fd, const struct sockaddr *addr,
+                             socklen_t addr_bytes)
+{
+    long result = connect_entered(sock, fd, addr, addr_bytes);
+
+    if (result == 0)
+        shim_port_settle_later(sock);
+    return result;
+}
+
 static int connect_elsewhere(struct shim_socket *sock, int fd, const struct sockaddr *addr,
                              socklen_t addr_bytes)
 {
-    int result = real.connect(sock->wire_fd, addr, addr_bytes);
+    struct fd_table_seen seen = {sock, atomic_load(&sock->cookie), fd};
+    int result;
+
+    if (shim_memory_is_readable(addr, addr_bytes) &&
+        shim_ask_connect(&seen, addr, addr_bytes, &result))
+        return (int)real_result(result);
+    result = real.connect(sock->wire_fd, addr, addr_bytes);
 
     if (result == 0)
         tell_owner(sock, fd);

@@ -7,11 +7,15 @@
 #include "shim/socket.h"
 
 /* bind(2), connect(2) on fd, which stands for sock. Not entered. Where another process runs the
- * engine it learns of it, but what its queue holds bare of an old peer seems to come from the new.
- */
+ * engine it is told of the one and asked for the other; an owner that does not answer is told of
+ * that, too, but what its queue holds bare of an old peer seems then to come from the new. */
 int shim_bind(struct shim_socket *sock, int fd, const struct sockaddr *addr, socklen_t addr_bytes);
 int shim_connect(struct shim_socket *sock, int fd, const struct sockaddr *addr,
                  socklen_t addr_bytes);
+
+/* connect(2) for another process, of whose A fd is a copy. Entered. 0 or a negative errno. */
+long shim_connect_for_holder(struct shim_socket *sock, int fd, const struct sockaddr *addr,
+                             socklen_t addr_bytes);
 
 /* Entered. Calls visit for every datagram that waits in A, of which fd is a copy, in order. */
 void shim_connect_each_unread(struct shim_socket *sock, int fd,

@@ -258,13 +258,16 @@ static bool pass_on(struct shim_socket *sock, const uint8_t *data, size_t bytes)
     return true;
 }
 
-/* A question goes with the descriptor that it carries. */
-static bool is_question(const struct shim_socket *sock, const uint8_t *data, size_t bytes)
+/* A question goes with the descriptors that it carries. */
+static bool is_question(const struct shim_socket *sock, const uint8_t *data, size_t bytes,
+                        uint16_t *type)
 {
     struct shim_pair_header header;
 
-    return bytes == sizeof header && shim_pair_parse(&header, sock->cookie, data, bytes) &&
-           header.type == SHIM_PAIR_ASK;
+    if (!shim_pair_parse(&header, sock->cookie, data, bytes) || !shim_ask_is_question(header.type))
+        return false;
+    *type = header.type;
+    return true;
 }
 
 static long read_pair(const struct shim_socket *sock, size_t buffer_bytes, int flags)
@@ -276,6 +279,7 @@ static long read_pair(const struct shim_socket *sock, size_t buffer_bytes, int f
 void shim_drain(struct shim_socket *sock)
 {
     struct shim_passage *intake = &sock->shared->intake;
+    uint16_t question;
 
     if (atomic_load(&sock->shared->is_stale) && atomic_exchange(&sock->shared->is_stale, false))
         shim_connect_refresh(sock);
@@ -288,8 +292,8 @@ void shim_drain(struct shim_socket *sock)
 
         if (bytes < 0)
             break;
-        if (is_question(sock, sock->scratch, (size_t)bytes)) {
-            shim_ask_answer(sock);
+        if (is_question(sock, sock->scratch, (size_t)bytes, &question)) {
+            shim_ask_answer(sock, question);
             continue;
         }
         shim_pair_note_begin(&intake->note);

@@ -12,12 +12,13 @@
 
 enum shim_pair_type {
     SHIM_PAIR_DATAGRAM = 1, /* both ways: one datagram from or to peer */
-    SHIM_PAIR_ERROR, /* to the program: an error of peer waits; wakes pollers, has no payload */
-    SHIM_PAIR_PLUG,  /* from the hook: fills A, so that it is not writable */
-    SHIM_PAIR_KNOCK, /* from the hook: written when there is room in A again */
-    SHIM_PAIR_ASK,   /* from the hook of another process: wants an answer (ask.h) */
-    SHIM_PAIR_WIRE,  /* from the hook of another process: it has bound or connected the wire */
-    SHIM_PAIR_WANT,  /* from the hook of a client: it has changed which control messages it wants */
+    SHIM_PAIR_ERROR,   /* to the program: an error of peer waits; wakes pollers, has no payload */
+    SHIM_PAIR_PLUG,    /* from the hook: fills A, so that it is not writable */
+    SHIM_PAIR_KNOCK,   /* from the hook: written when there is room in A again */
+    SHIM_PAIR_ASK,     /* from the hook of another process: wants an answer (ask.h) */
+    SHIM_PAIR_WIRE,    /* from the hook of another process: it has bound or connected the wire */
+    SHIM_PAIR_CONNECT, /* from the hook of another process: wants the wire connected (ask.h) */
+    SHIM_PAIR_WANT, /* from the hook of a client: it has changed which control messages it wants */
 };
 
 /* Unused fields are 0; no padding. */

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "shim/port.h"
 
+#include "core/list.h"
 #include "engine/raw.h"
 #include "shim/deliver.h"
 #include "shim/lock.h"
@@ -182,4 +183,24 @@ void shim_port_settle(struct shim_socket *sock)
 {
     pass_on_aside(sock); /* older than what the sessions hold */
     engine_socket_rearrange(shim_socket_engine(sock));
+}
+
+static void run_settle(struct engine_job *job)
+{
+    struct shim_socket *sock = RUDP_CONTAINER(job, struct shim_socket, settle_job);
+
+    atomic_store(&sock->settles, false);
+    if (shim_socket_engine(sock) != NULL)
+        shim_port_settle(sock);
+    shim_socket_release(sock);
+}
+
+/* An orphan has no use, and nobody takes it apart while it is entered. */
+void shim_port_settle_later(struct shim_socket *sock)
+{
+    if (atomic_load(&sock->phase) > SHIM_ORPHAN || atomic_exchange(&sock->settles, true))
+        return;
+    shim_socket_use(sock);
+    sock->settle_job.run = run_settle;
+    engine_thread_post(&sock->settle_job, true);
 }

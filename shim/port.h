@@ -21,6 +21,9 @@ void shim_port_set_aside(struct shim_socket *sock, struct shim_queue *queue);
 /* After bind or connect; not entered. Sessions and what was set aside go where they belong. */
 void shim_port_settle(struct shim_socket *sock);
 
+/* The same soon, on the engine thread. Entered. */
+void shim_port_settle_later(struct shim_socket *sock);
+
 /* Entered. Moves what was set aside for sock into its pair. False: the pair is full, the rest comes
  * first when it has room. */
 bool shim_port_deliver(struct shim_socket *sock);

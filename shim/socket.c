@@ -148,6 +148,7 @@ static void forget_users(void *context, struct shim_socket *sock)
 {
     (void)context;
     atomic_store(&sock->users, 0);
+    atomic_store(&sock->settles, false); /* the job was the parent's */
 }
 
 static void free_unused(void *context, struct shim_socket *sock)

@@ -27,6 +27,7 @@
 
 #include "engine/arena.h"
 #include "engine/engine.h"
+#include "engine/thread.h"
 #include "shim/pair.h"
 
 #include <stdatomic.h>
@@ -137,6 +138,8 @@ struct shim_socket {
     _Atomic pid_t watched_pid;              /* 0: none */
     atomic_bool stands_by;                  /* has the heir's lock (lease.h) */
     uint8_t *scratch;                       /* entered; SHIM_PAIR_BYTES_MAX, from start on */
+    struct engine_job settle_job;           /* port.h */
+    atomic_bool settles;                    /* it was posted and has not run */
 
     bool is_client; /* A was handed to this process: the rest is asked for, and shared is a copy */
     _Atomic uint64_t ask_again_us; /* of a client: not before (ask.h) */

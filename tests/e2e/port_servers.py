@@ -5,6 +5,8 @@
     port_servers.py processes PORT      the same of processes, each with a socket of its own
     port_servers.py prefork PORT        a parent and children that all receive on one socket
     port_servers.py fork PORT           a child for each request, which answers on the socket it got
+    port_servers.py listen PORT         a child for each client: connects the socket it got to it, while
+                                        the parent makes another one for the next client
     port_servers.py restart PORT        one that ends cleanly at SIGTERM
 
 Every datagram is sent back to where it came from; restart and connected say so on standard output.
@@ -97,22 +99,27 @@ def threads(port):
 
 
 def processes(port):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
     def start(seconds):
-        ready, done = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            ready.close()
+        ours, theirs = socket.socketpair()
+        if os.fork() == 0:
+            ours.close()
             stop, stopper = socket.socketpair()
             server = bound(port)
-            done.send(b"b")
+            theirs.send(b"b")
             threading.Timer(seconds, stopper.close).start()
             answer_until(server, stop)
             server.close()
+            theirs.close()
             os._exit(0)
-        done.close()
-        ready.recv(1)  # it is bound
-        ready.close()
-        return lambda: os.waitpid(pid, 0)
+        theirs.close()
+        ours.recv(1)  # it is bound
+
+        def await_close():  # it may deliver what it has sent for some time yet
+            ours.recv(1)
+            ours.close()
+        return await_close
     come_and_go(start)
 
 
@@ -136,6 +143,22 @@ def fork(port):
             os._exit(0)
 
 
+def serve_connected(server):
+    while True:
+        server.send(server.recv(BUFFER))
+
+
+def listen(port):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        server = bound(port)
+        _, client = server.recvfrom(BUFFER, socket.MSG_PEEK)
+        if os.fork() == 0:
+            server.connect(client)
+            serve_connected(server)
+        server.close()
+
+
 def restart(port):
     stop, stopper = socket.socketpair()
     signal.signal(signal.SIGTERM, lambda *_: stopper.close())
@@ -144,4 +167,4 @@ def restart(port):
 
 if __name__ == "__main__":
     {"connected": connected, "threads": threads, "processes": processes, "prefork": prefork,
-     "fork": fork, "restart": restart}[sys.argv[1]](int(sys.argv[2]))
+     "fork": fork, "listen": listen, "restart": restart}[sys.argv[1]](int(sys.argv[2]))

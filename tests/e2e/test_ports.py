@@ -58,6 +58,16 @@ class PortTest(EndToEndTest):
         self.serve("socat", f"UDP4-RECVFROM:{port},fork", "EXEC:cat", port=port)
         self.call(port, 10, 5, *LOSSY)
 
+    def test_a_child_for_each_client(self):
+        port = harness.free_port()
+        self.serve_python("listen", port)
+        self.call(port, 20, 20, *LOSSY)
+
+    def test_socat_with_a_child_for_each_client(self):
+        port = harness.free_port()
+        self.serve("socat", f"UDP4-LISTEN:{port},fork,reuseaddr", "EXEC:cat", port=port)
+        self.call(port, 10, 20, *LOSSY)
+
     def test_a_server_that_starts_again(self):
         """Ended cleanly and started again under load, over and over: no request is lost."""
         port = harness.free_port()

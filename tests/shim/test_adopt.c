@@ -155,6 +155,10 @@ START_TEST(nonsense)
     write_framed(fd, SHIM_PAIR_ASK, &pipes[1], 1);
     write_framed(fd, SHIM_PAIR_ASK, &fd, 1);
     write_framed(fd, SHIM_PAIR_ASK, many, 4);
+    write_framed(fd, SHIM_PAIR_CONNECT, NULL, 0);
+    write_framed(fd, SHIM_PAIR_CONNECT, many, 1);
+    write_framed(fd, SHIM_PAIR_CONNECT, many, 2); /* which is not the socket's A */
+    write_framed(fd, SHIM_PAIR_CONNECT, many, 4);
     write_framed(fd, SHIM_PAIR_KNOCK, many, 4);
     write_framed(fd, SHIM_PAIR_ERROR, many, 1);
     write_framed(fd, 0, many, 2);

@@ -287,6 +287,35 @@ START_TEST(child_keeps)
 }
 END_TEST
 
+/* A child connects an inherited socket elsewhere: what waits comes from whom it came from. */
+START_TEST(child_connects)
+{
+    struct udp_address own;
+    struct udp_address first_address;
+    struct udp_address second_address;
+    struct udp_address seen;
+    int fd = udp_bound(AF_INET, &own);
+    int first = udp_bound(AF_INET, &first_address);
+    int second = udp_bound(AF_INET, &second_address);
+
+    UDP_ASSERT_OK(connect(fd, (struct sockaddr *)&first_address.addr, first_address.bytes));
+    udp_send_text(first, "one", &own);
+    udp_send_text(first, "two", &own);
+    ck_assert(udp_wait(fd, POLLIN, UDP_PATIENCE_MS));
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        UDP_ASSERT_OK(connect(fd, (struct sockaddr *)&second_address.addr, second_address.bytes));
+        udp_expect_text(fd, "one", &seen);
+        ck_assert_int_eq(udp_port(&seen), udp_port(&first_address));
+        ck_assert_int_eq(send(fd, "three", 5, 0), 5);
+        _exit(0);
+    }
+    udp_expect_text(second, "three", NULL);
+    expect_child(pid, 0);
+}
+END_TEST
+
 /* A child that outlives the process that served its socket goes on with it. */
 START_TEST(serves_on)
 {
@@ -446,9 +475,10 @@ int main(void)
     TCase *tcase = tcase_create("process");
     SRunner *runner = srunner_create(suite);
     const TTest *const tests[] = {
-        close_loop,      close_many,    copy_over_private,  no_leak,          cancelled,
-        child_sends,     child_answers, child_keeps,        child_of_its_own, serves_on,
-        other_programs,  vfork_child,   sends_before_close,
+        close_loop,      close_many,         copy_over_private, no_leak,
+        cancelled,       child_sends,        child_answers,     child_keeps,
+        child_connects,  child_of_its_own,   serves_on,         other_programs,
+        vfork_child,     sends_before_close,
 #ifndef SHIM_TEST_DEFERS_SIGNALS
         send_in_handler,
 #endif
