@@ -39,6 +39,8 @@ static struct engine_signal_mask fork_mask;
 static struct watch watches[WATCH_COUNT];
 static struct bell bells[BELL_COUNT];
 
+atomic_bool shim_heir_is_due;
+
 static void arm(struct shim_socket *sock, bool anew);
 
 /* --- Waiting ------------------------------------------------------------------------------------
@@ -46,6 +48,7 @@ static void arm(struct shim_socket *sock, bool anew);
 
 struct search {
     pid_t pid; /* whose sockets are looked for; 0: of any owner that is no more the owner */
+    size_t skip_count;
     struct shim_socket *found;
 };
 
@@ -215,25 +218,33 @@ static void search_unwatched(void *context, struct shim_socket *sock)
 {
     struct search *search = context;
 
-    if (search->found == NULL && atomic_load(&sock->is_unwatched) && shim_socket_try_use(sock))
+    if (search->found != NULL || !atomic_load(&sock->is_unwatched))
+        return;
+    if (search->skip_count > 0)
+        search->skip_count--;
+    else if (shim_socket_try_use(sock))
         search->found = sock;
 }
 
 void shim_heir_arm_all(void)
 {
+    size_t skip_count = 0;
+
+    if (shim_process_is_guest())
+        return;
+    atomic_store(&shim_heir_is_due, false);
     for (;;) {
-        struct search search = {.found = NULL};
+        struct search search = {.skip_count = skip_count};
 
         shim_socket_each(search_unwatched, &search);
         if (search.found == NULL)
-            return;
+            break;
         shim_heir_arm(search.found);
-        bool is_armed = !atomic_load(&search.found->is_unwatched);
-
+        skip_count += atomic_load(&search.found->is_unwatched);
         shim_socket_release(search.found);
-        if (!is_armed)
-            return;
     }
+    if (skip_count > 0)
+        atomic_store(&shim_heir_is_due, true);
 }
 
 void shim_heir_before_fork(void)
@@ -252,6 +263,8 @@ static void forget_owner(void *context, struct shim_socket *sock)
     atomic_store(&sock->watched_pid, 0);
     atomic_store(&sock->stands_by, false);
     atomic_store(&sock->is_unwatched, !sock->is_client); /* a client cannot go on */
+    if (!sock->is_client)
+        atomic_store(&shim_heir_is_due, true);
 }
 
 void shim_heir_after_fork_child(void)

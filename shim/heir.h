@@ -1,8 +1,9 @@
 /* heir.h - going on with a socket whose owner has ended: waiting for that, and putting together
  * what the owner left.
  *
- * A process that inherited a socket stands by from its first hooked call on it: before, a forked
- * child that is about to run another program would pay for a thread it never needs. */
+ * A process that inherited a socket stands by from its first hooked call on it, or when it first
+ * waits for descriptors: before, a forked child that is about to run another program would pay for
+ * a thread it never needs. */
 #ifndef RUDP_SHIM_HEIR_H
 #define RUDP_SHIM_HEIR_H
 
@@ -14,6 +15,17 @@ void shim_heir_arm(struct shim_socket *sock);
 
 /* All sockets of this process: for a child that will not return to the program's own calls soon. */
 void shim_heir_arm_all(void);
+
+/* A forked child has not waited for descriptors yet, or could not stand by for all of its sockets.
+ */
+extern atomic_bool shim_heir_is_due;
+
+/* Before a call that waits and names no socket. Async-signal-safe, errno kept. */
+static inline void shim_heir_before_wait(void)
+{
+    if (atomic_load_explicit(&shim_heir_is_due, memory_order_relaxed))
+        shim_heir_arm_all();
+}
 
 /* Entered, for the new owner of an endpoint that is whole: sessions and messages on their way are
  * as the last owner left them. */

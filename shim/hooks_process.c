@@ -161,6 +161,38 @@ static bool call_descriptor_hook(long number, const long a[6], long *result)
     }
 }
 
+/* The calls of hooks_wait.c, on every architecture that has them. */
+static bool waits(long number)
+{
+    static const long numbers[] = {
+#ifdef SYS_poll
+        SYS_poll,
+#endif
+#ifdef SYS_select
+        SYS_select,
+#endif
+#ifdef SYS__newselect
+        SYS__newselect,
+#endif
+#ifdef SYS_epoll_wait
+        SYS_epoll_wait,
+#endif
+#ifdef SYS_ppoll_time64
+        SYS_ppoll_time64,   SYS_pselect6_time64,
+#endif
+        SYS_ppoll,          SYS_pselect6,        SYS_epoll_pwait,
+#ifdef SYS_epoll_pwait2
+        SYS_epoll_pwait2,
+#endif
+        SYS_io_uring_enter,
+    };
+
+    for (size_t index = 0; index < sizeof numbers / sizeof *numbers; index++)
+        if (numbers[index] == number)
+            return true;
+    return false;
+}
+
 long hook_syscall(long number, ...)
 {
     va_list arguments;
@@ -177,5 +209,7 @@ long hook_syscall(long number, ...)
         (call_socket_hook(number, a, &result) || call_address_hook(number, a, &result) ||
          call_descriptor_hook(number, a, &result)))
         return result;
+    if (waits(number))
+        shim_heir_before_wait();
     return real.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

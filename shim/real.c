@@ -170,6 +170,43 @@ static int raw___libc_start_main(int (*main_of)(int, char **, char **), int argu
 RAW(execve, int, (const char *path, char *const arguments[], char *const environment[]), SYS_execve,
     P(path), P(arguments), P(environment))
 
+/* Which system call these are differs too much between architectures, and nothing waits before the
+ * constructors have run. */
+#define RESOLVING(name, parameters, ...)                                                           \
+    static int raw_##name parameters                                                               \
+    {                                                                                              \
+        real_resolve();                                                                            \
+        return real.name == raw_##name ? (int)real_result(-ENOSYS) : real.name(__VA_ARGS__);       \
+    }
+
+RESOLVING(poll, (struct pollfd * fds, nfds_t count, int timeout_ms), fds, count, timeout_ms)
+RESOLVING(ppoll,
+          (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask),
+          fds, count, timeout, mask)
+RESOLVING(select,
+          (int count, fd_set *reads, fd_set *writes, fd_set *others, struct timeval *timeout),
+          count, reads, writes, others, timeout)
+RESOLVING(pselect,
+          (int count, fd_set *reads, fd_set *writes, fd_set *others, const struct timespec *timeout,
+           const sigset_t *mask),
+          count, reads, writes, others, timeout, mask)
+RESOLVING(epoll_wait, (int epoll_fd, struct epoll_event *events, int count_max, int timeout_ms),
+          epoll_fd, events, count_max, timeout_ms)
+RESOLVING(epoll_pwait,
+          (int epoll_fd, struct epoll_event *events, int count_max, int timeout_ms,
+           const sigset_t *mask),
+          epoll_fd, events, count_max, timeout_ms, mask)
+RESOLVING(epoll_pwait2,
+          (int epoll_fd, struct epoll_event *events, int count_max, const struct timespec *timeout,
+           const sigset_t *mask),
+          epoll_fd, events, count_max, timeout, mask)
+RESOLVING(__poll_chk, (struct pollfd * fds, nfds_t count, int timeout_ms, size_t fds_bytes), fds,
+          count, timeout_ms, fds_bytes)
+RESOLVING(__ppoll_chk,
+          (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
+           size_t fds_bytes),
+          fds, count, timeout, mask, fds_bytes)
+
 /* These need more of libc than a system call. */
 static int raw_execvpe(const char *file, char *const arguments[], char *const environment[])
 {

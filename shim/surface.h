@@ -10,7 +10,11 @@
 #ifndef RUDP_SHIM_SURFACE_H
 #define RUDP_SHIM_SURFACE_H
 
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -50,6 +54,25 @@
     X(__recvfrom_chk, ssize_t,                                                                     \
       (int fd, void *buffer, size_t bytes, size_t buffer_bytes, int flags, struct sockaddr *addr,  \
        socklen_t *addr_bytes))                                                                     \
+    X(poll, int, (struct pollfd * fds, nfds_t count, int timeout_ms))                              \
+    X(ppoll, int,                                                                                  \
+      (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask))   \
+    X(select, int,                                                                                 \
+      (int count, fd_set *reads, fd_set *writes, fd_set *others, struct timeval *timeout))         \
+    X(pselect, int,                                                                                \
+      (int count, fd_set *reads, fd_set *writes, fd_set *others, const struct timespec *timeout,   \
+       const sigset_t *mask))                                                                      \
+    X(epoll_wait, int, (int epoll_fd, struct epoll_event *events, int count_max, int timeout_ms))  \
+    X(epoll_pwait, int,                                                                            \
+      (int epoll_fd, struct epoll_event *events, int count_max, int timeout_ms,                    \
+       const sigset_t *mask))                                                                      \
+    X(epoll_pwait2, int,                                                                           \
+      (int epoll_fd, struct epoll_event *events, int count_max, const struct timespec *timeout,    \
+       const sigset_t *mask))                                                                      \
+    X(__poll_chk, int, (struct pollfd * fds, nfds_t count, int timeout_ms, size_t fds_bytes))      \
+    X(__ppoll_chk, int,                                                                            \
+      (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,    \
+       size_t fds_bytes))                                                                          \
     X(close, int, (int fd))                                                                        \
     X(close_range, int, (unsigned int first, unsigned int last, int flags))                        \
     X(closefrom, void, (int first))                                                                \
@@ -78,6 +101,8 @@
     ALIAS(__send, send)                                                                            \
     ALIAS(__write, write)                                                                          \
     ALIAS(__read, read)                                                                            \
+    ALIAS(__poll, poll)                                                                            \
+    ALIAS(__select, select)                                                                        \
     ALIAS(__close, close)                                                                          \
     ALIAS(__dup2, dup2)                                                                            \
     ALIAS(__fcntl, fcntl)

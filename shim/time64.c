@@ -49,6 +49,72 @@ ssize_t hook___recvmsg64(int fd, struct msghdr *message, int flags)
 }
 
 /* A timeout of 68 years is as good as a longer one. */
+static time_t narrow_seconds(int64_t seconds)
+{
+    if (seconds < 0)
+        return -1;
+    return seconds > INT32_MAX ? INT32_MAX : (time_t)seconds;
+}
+
+static struct timespec narrow_timespec(const struct shim_timespec64 *timeout)
+{
+    return (struct timespec){
+        .tv_sec = narrow_seconds(timeout->seconds),
+        .tv_nsec = timeout->nanoseconds,
+    };
+}
+
+int hook___ppoll64(struct pollfd *fds, nfds_t count, const struct shim_timespec64 *timeout,
+                   const sigset_t *mask)
+{
+    struct timespec narrow;
+
+    if (timeout == NULL)
+        return hook_ppoll(fds, count, NULL, mask);
+    narrow = narrow_timespec(timeout);
+    return hook_ppoll(fds, count, &narrow, mask);
+}
+
+/* Linux writes what is left of the time. */
+int hook___select64(int count, fd_set *reads, fd_set *writes, fd_set *others,
+                    struct shim_timeval64 *timeout)
+{
+    struct timeval narrow;
+
+    if (timeout == NULL)
+        return hook_select(count, reads, writes, others, NULL);
+    narrow = (struct timeval){
+        .tv_sec = narrow_seconds(timeout->seconds),
+        .tv_usec = (suseconds_t)timeout->microseconds,
+    };
+    int result = hook_select(count, reads, writes, others, &narrow);
+
+    *timeout = (struct shim_timeval64){narrow.tv_sec, narrow.tv_usec};
+    return result;
+}
+
+int hook___pselect64(int count, fd_set *reads, fd_set *writes, fd_set *others,
+                     const struct shim_timespec64 *timeout, const sigset_t *mask)
+{
+    struct timespec narrow;
+
+    if (timeout == NULL)
+        return hook_pselect(count, reads, writes, others, NULL, mask);
+    narrow = narrow_timespec(timeout);
+    return hook_pselect(count, reads, writes, others, &narrow, mask);
+}
+
+int hook___epoll_pwait2_time64(int epoll_fd, struct epoll_event *events, int count_max,
+                               const struct shim_timespec64 *timeout, const sigset_t *mask)
+{
+    struct timespec narrow;
+
+    if (timeout == NULL)
+        return hook_epoll_pwait2(epoll_fd, events, count_max, NULL, mask);
+    narrow = narrow_timespec(timeout);
+    return hook_epoll_pwait2(epoll_fd, events, count_max, &narrow, mask);
+}
+
 int hook___recvmmsg64(int fd, struct mmsghdr *messages, unsigned int count, int flags,
                       struct shim_timespec64 *timeout)
 {
@@ -56,12 +122,7 @@ int hook___recvmmsg64(int fd, struct mmsghdr *messages, unsigned int count, int 
 
     if (timeout == NULL)
         return hook_recvmmsg(fd, messages, count, flags, NULL);
-    narrow = (struct timespec){
-        .tv_sec = timeout->seconds > INT32_MAX ? INT32_MAX : (time_t)timeout->seconds,
-        .tv_nsec = timeout->nanoseconds,
-    };
-    if (timeout->seconds < 0)
-        narrow.tv_sec = -1;
+    narrow = narrow_timespec(timeout);
     int result = hook_recvmmsg(fd, messages, count, flags, &narrow);
 
     *timeout = (struct shim_timespec64){

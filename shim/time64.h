@@ -14,6 +14,11 @@ struct shim_timespec64 {
     int32_t padding;
 };
 
+struct shim_timeval64 {
+    int64_t seconds;
+    int64_t microseconds;
+};
+
 #define SHIM_SURFACE_TIME64_MAP(X)                                                                 \
     X(__fcntl_time64, int, (int fd, int command, ...))                                             \
     X(__ioctl_time64, int, (int fd, unsigned long request, ...))                                   \
@@ -23,6 +28,17 @@ struct shim_timespec64 {
     X(__sendmsg64, ssize_t, (int fd, const struct msghdr *message, int flags))                     \
     X(__sendmmsg64, int, (int fd, struct mmsghdr *messages, unsigned int count, int flags))        \
     X(__recvmsg64, ssize_t, (int fd, struct msghdr *message, int flags))                           \
+    X(__ppoll64, int,                                                                              \
+      (struct pollfd * fds, nfds_t count, const struct shim_timespec64 *timeout,                   \
+       const sigset_t *mask))                                                                      \
+    X(__select64, int,                                                                             \
+      (int count, fd_set *reads, fd_set *writes, fd_set *others, struct shim_timeval64 *timeout))  \
+    X(__pselect64, int,                                                                            \
+      (int count, fd_set *reads, fd_set *writes, fd_set *others,                                   \
+       const struct shim_timespec64 *timeout, const sigset_t *mask))                               \
+    X(__epoll_pwait2_time64, int,                                                                  \
+      (int epoll_fd, struct epoll_event *events, int count_max,                                    \
+       const struct shim_timespec64 *timeout, const sigset_t *mask))                               \
     X(__recvmmsg64, int,                                                                           \
       (int fd, struct mmsghdr *messages, unsigned int count, int flags,                            \
        struct shim_timespec64 *timeout))

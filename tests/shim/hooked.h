@@ -53,6 +53,10 @@
 #define recvmmsg    hook_recvmmsg
 #define read        hook_read
 #define readv       hook_readv
+#define poll        hook_poll
+#define ppoll       hook_ppoll
+#define select      hook_select
+#define epoll_wait  hook_epoll_wait
 #define close       hook_close
 #define close_range hook_close_range
 #define closefrom   hook_closefrom

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,7 +124,8 @@ static void family_end(const struct family *family)
             (void)kill(family->holders[index], SIGKILL);
 }
 
-static bool has_lease(pid_t pid)
+/* kind: READ or WRITE. */
+static bool has_lock(pid_t pid, const char *kind)
 {
     FILE *locks = fopen("/proc/locks", "r");
     char line[256];
@@ -130,12 +133,24 @@ static bool has_lease(pid_t pid)
 
     ck_assert(locks != NULL);
     while (!found && fgets(line, sizeof line, locks) != NULL) {
+        char seen[8];
         int holder = 0;
 
-        found = sscanf(line, "%*d: POSIX ADVISORY WRITE %d", &holder) == 1 && holder == pid;
+        found = sscanf(line, "%*d: POSIX ADVISORY %7s %d", seen, &holder) == 2 && holder == pid &&
+                strcmp(seen, kind) == 0;
     }
     ck_assert_int_eq(fclose(locks), 0);
     return found;
+}
+
+static bool has_lease(pid_t pid)
+{
+    return has_lock(pid, "WRITE");
+}
+
+static bool stands_by(pid_t pid)
+{
+    return has_lock(pid, "READ");
 }
 
 /* The holder that has become the owner. */
@@ -538,6 +553,76 @@ START_TEST(left_to_a_poller)
 }
 END_TEST
 
+static void wait_by_select(int fd)
+{
+    fd_set reads;
+
+    FD_ZERO(&reads);
+    FD_SET(fd, &reads);
+    ck_assert_int_eq(select(fd + 1, &reads, NULL, NULL, NULL), 1);
+}
+
+static void wait_by_epoll(int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    int epoll_fd = epoll_create1(0);
+
+    UDP_ASSERT_OK(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event));
+    ck_assert_int_eq(epoll_wait(epoll_fd, &event, 1, -1), 1);
+}
+
+static void wait_by_poll(int fd)
+{
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+
+    ck_assert_int_eq(poll(&one, 1, -1), 1);
+}
+
+/* An owner whose child waits for its socket in the given way, and calls nothing else on it. */
+static void run_waited_for(int out, int way)
+{
+    static void (*const waits[])(int fd) = {wait_by_poll, wait_by_select, wait_by_epoll};
+    struct udp_address address;
+    int fd = udp_bound(AF_INET, &address);
+    pid_t child = fork();
+
+    if (child == 0) {
+        waits[way](fd);
+        echo_forever(fd);
+    }
+    write_all(out, &address, sizeof address);
+    write_all(out, &child, sizeof child);
+    sleep_forever();
+}
+
+/* The owner is killed while another process waits for the socket and has called nothing on it: it
+ * goes on with it. */
+START_TEST(killed_beside_a_waiter)
+{
+    struct udp_address address;
+    struct udp_address own;
+    pid_t child;
+    int ends[2];
+
+    UDP_ASSERT_OK(pipe(ends));
+    pid_t owner = fork();
+
+    if (owner == 0)
+        run_waited_for(ends[1], _i);
+    read_all(ends[0], &address, sizeof address);
+    read_all(ends[0], &child, sizeof child);
+    while (!stands_by(child))
+        (void)poll(NULL, 0, 1);
+    UDP_ASSERT_OK(kill(owner, SIGKILL));
+    ck_assert_int_eq(waitpid(owner, NULL, 0), owner);
+    int fd = udp_bound(AF_INET, &own);
+
+    greet(fd, &address, "after");
+    greet(fd, &address, "again");
+    UDP_ASSERT_OK(kill(child, SIGKILL));
+}
+END_TEST
+
 static void run_cat(int out, const struct udp_address *peer, int results)
 {
     struct udp_address address;
@@ -732,6 +817,7 @@ int main(void)
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(tcase, tests[i]);
     tcase_add_loop_test(tcase, left_to_a_poller, 0, 2);
+    tcase_add_loop_test(tcase, killed_beside_a_waiter, 0, 3);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     int failed_count = srunner_ntests_failed(runner);
