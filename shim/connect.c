@@ -113,36 +113,23 @@ static void append(struct shim_queue *queue, const struct shim_pair_header *head
     queue->used_bytes += sizeof length + length;
 }
 
-/* One datagram of a queue, with the header it has or should have. */
-struct entry {
-    struct shim_pair_header header;
-    const uint8_t *data;
-    uint32_t bytes;
-};
-
-/* Returns where the next one begins. */
-static size_t read_entry(const struct shim_socket *sock, const struct shim_queue *queue, size_t at,
-                         struct entry *entry)
+/* The header that a datagram of the queue has, or should have. Returns the size of its payload,
+ * which is its end. */
+static size_t read_header(const struct shim_socket *sock, const uint8_t *data, size_t bytes,
+                          struct shim_pair_header *header)
 {
-    memcpy(&entry->bytes, queue->data + at, sizeof entry->bytes);
-    entry->data = queue->data + at + sizeof entry->bytes;
-    size_t next = at + sizeof entry->bytes + entry->bytes;
-
-    if (shim_pair_parse(&entry->header, sock->cookie, entry->data, entry->bytes)) {
-        entry->data += sizeof entry->header;
-        entry->bytes -= (uint32_t)sizeof entry->header;
-        return next;
-    }
-    entry->header = (struct shim_pair_header){
+    if (shim_pair_parse(header, sock->cookie, data, bytes))
+        return bytes - sizeof *header;
+    *header = (struct shim_pair_header){
         .cookie = sock->cookie,
         .type = SHIM_PAIR_DATAGRAM,
-        .payload_bytes = entry->bytes,
+        .payload_bytes = (uint32_t)bytes,
         .peer = sock->shared->peer,
         .local = sock->shared->local,
         .ttl = -1,
         .tos = -1,
     };
-    return next;
+    return bytes;
 }
 
 /* Puts the datagrams back, each with a header that says from whom it came. Those that are not
@@ -150,16 +137,28 @@ static size_t read_entry(const struct shim_socket *sock, const struct shim_queue
 static void sort_queue(const struct shim_socket *sock, const struct shim_queue *queue,
                        const struct rudp_address *new_peer, struct shim_queue *others)
 {
-    struct entry entry;
+    struct shim_pair_header header;
+    uint32_t bytes;
 
-    for (size_t at = 0; at < queue->used_bytes;) {
-        at = read_entry(sock, queue, at, &entry);
-        if (new_peer != NULL && entry.header.type == SHIM_PAIR_DATAGRAM &&
-            !rudp_address_equal(&entry.header.peer, new_peer))
-            append(others, &entry.header, entry.data, entry.bytes);
+    for (size_t at = 0; at < queue->used_bytes; at += bytes) {
+        memcpy(&bytes, queue->data + at, sizeof bytes);
+        at += sizeof bytes;
+        size_t payload_bytes = read_header(sock, queue->data + at, bytes, &header);
+        const uint8_t *payload = queue->data + at + bytes - payload_bytes;
+
+        if (new_peer != NULL && header.type == SHIM_PAIR_DATAGRAM &&
+            !rudp_address_equal(&header.peer, new_peer))
+            append(others, &header, payload, (uint32_t)payload_bytes);
         else
-            (void)shim_pair_write(sock->pair_fd, &entry.header, entry.data, entry.bytes);
+            (void)shim_pair_write(sock->pair_fd, &header, payload, payload_bytes);
     }
+}
+
+/* Taking them and putting them back would change their order for whoever reads meanwhile. */
+static void set_peek_offset(int fd, int offset)
+{
+    (void)RAW_CALL(SYS_setsockopt, fd, SOL_SOCKET, SO_PEEK_OFF, raw_pointer(&offset),
+                   sizeof offset);
 }
 
 void shim_connect_each_unread(struct shim_socket *sock, int fd,
@@ -167,20 +166,21 @@ void shim_connect_each_unread(struct shim_socket *sock, int fd,
                                             size_t bytes),
                               void *context)
 {
-    long unread_bytes = shim_pair_unread_bytes(sock->pair_fd);
-    struct shim_queue queue;
-    struct entry entry;
+    struct shim_pair_header header;
+    long bytes;
 
-    if (unread_bytes <= 0 || !map_queue(&queue, (size_t)unread_bytes))
-        return;
-    take_queue(&queue, fd);
-    for (size_t at = 0; at < queue.used_bytes;) {
-        at = read_entry(sock, &queue, at, &entry);
-        if (entry.header.type == SHIM_PAIR_DATAGRAM)
-            visit(context, &entry.header, entry.bytes);
-        (void)shim_pair_write(sock->pair_fd, &entry.header, entry.data, entry.bytes);
+    set_peek_offset(fd, 0);
+    for (;;) {
+        bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX,
+                         MSG_PEEK | MSG_DONTWAIT, 0, 0);
+        if (bytes < 0)
+            break;
+        size_t payload_bytes = read_header(sock, sock->scratch, (size_t)bytes, &header);
+
+        if (header.type == SHIM_PAIR_DATAGRAM)
+            visit(context, &header, payload_bytes);
     }
-    shim_port_forget(&queue);
+    set_peek_offset(fd, -1);
 }
 
 /* Bare datagrams in the queue come from the old peer: they get headers that say so before it

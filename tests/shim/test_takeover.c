@@ -808,14 +808,14 @@ int main(void)
     TCase *tcase = tcase_create("takeover");
     SRunner *runner = srunner_create(suite);
     const TTest *const tests[] = {
-        owners_are_killed, killed_at_any_moment, becomes_a_daemon,
-        owner_exits,       first_used_by_both,   kept_over_exec,
-        sent_before_exec,  failed_exec,          children_leave_nothing,
+        owners_are_killed, killed_at_any_moment, becomes_a_daemon, first_used_by_both,
+        kept_over_exec,    sent_before_exec,     failed_exec,      children_leave_nothing,
     };
 
     tcase_set_timeout(tcase, UDP_PATIENCE_MS / 1000 * 3);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(tcase, tests[i]);
+    tcase_add_loop_test(tcase, owner_exits, 0, 4);
     tcase_add_loop_test(tcase, left_to_a_poller, 0, 2);
     tcase_add_loop_test(tcase, killed_beside_a_waiter, 0, 3);
     suite_add_tcase(suite, tcase);
