@@ -66,7 +66,8 @@ enum rudp_event_type {
     RUDP_EVENT_ESTABLISHED, /* the peer answered (opener) or its address is proven (acceptor) */
     RUDP_EVENT_READABLE,    /* a message waits; raised again after rudp_session_peek said EMPTY */
     RUDP_EVENT_WRITABLE,    /* there is room again after rudp_session_send said FULL */
-    RUDP_EVENT_PEER_RESTARTED, /* opener only: unsent and undelivered messages are sent again */
+    RUDP_EVENT_PEER_RESTARTED, /* opener only: unsent and undelivered messages are sent again, and
+                                * the peer may send again what this session has read */
     RUDP_EVENT_MOVED,          /* the peer has a new address: rudp_session_path */
     RUDP_EVENT_UNCONFIRMED,    /* messages were passed on a while ago: rudp_session_confirm */
     RUDP_EVENT_CLOSED,         /* last event: reason and undelivered say how it ended */

@@ -182,6 +182,15 @@ static enum rudp_drop apply_frames(struct rudp_session *session, const struct ru
     return RUDP_DROP_COUNT;
 }
 
+/* Both called at once, and the peer that called gave up and answers as a new one: its numbers and
+ * its stream begin anew. */
+static bool is_from_another_peer(const struct rudp_session *session,
+                                 const struct rudp_header *header)
+{
+    return header->type == RUDP_PACKET_HELLO_ACK && session->state == RUDP_SESSION_HELLO_SENT &&
+           session->peer_id != 0 && session->peer_id != header->source_id;
+}
+
 /* True when the packet's ids and type fit the session's state; learns the peer's id. */
 static bool accept_header(struct rudp_session *session, const struct rudp_context *context,
                           const struct rudp_header *header, const struct survey *survey)
@@ -194,6 +203,8 @@ static bool accept_header(struct rudp_session *session, const struct rudp_contex
         }
         return session->peer_id == header->source_id;
     case RUDP_PACKET_HELLO_ACK:
+        if (is_from_another_peer(session, header)) /* what the caller's hello brought comes again */
+            rudp_session_raise(session, RUDP_EVENT_PEER_RESTARTED);
         if (session->state == RUDP_SESSION_HELLO_SENT)
             session->peer_id = header->source_id; /* it knows our id: better than a hello */
         if (session->peer_id != header->source_id)
@@ -222,15 +233,6 @@ static void after_packet(struct rudp_session *session, const struct rudp_context
 
         rudp_session_finish(session, context, reason, RUDP_CLOSE_FINISHED);
     }
-}
-
-/* Both called at once, and the peer that called gave up and answers as a new one: its numbers and
- * its stream begin anew. */
-static bool is_from_another_peer(const struct rudp_session *session,
-                                 const struct rudp_header *header)
-{
-    return header->type == RUDP_PACKET_HELLO_ACK && session->state == RUDP_SESSION_HELLO_SENT &&
-           session->peer_id != 0 && session->peer_id != header->source_id;
 }
 
 enum rudp_drop rudp_session_receive(struct rudp_session *session,

@@ -454,6 +454,30 @@ START_TEST(simultaneous_open_is_one_session)
 }
 END_TEST
 
+/* A caller that gave up and answers under another id begins anew: what its hello brought may come
+ * again, and the program is told. */
+START_TEST(answer_of_another_peer_is_a_restart)
+{
+    start();
+    puppet_open(&p);
+    puppet_expect(&p, RUDP_PACKET_HELLO);
+    puppet_begin(&p, RUDP_PACKET_HELLO);
+    puppet_add_data(&p, 0, "\2yo", 3);
+    (void)puppet_deliver(&p);
+    puppet_check_read(&p, "yo");
+    ck_assert_uint_eq(p.event_counts[RUDP_EVENT_PEER_RESTARTED], 0);
+    p.own_id = OTHER_ID;
+    p.next_pn = 0;
+    puppet_begin(&p, RUDP_PACKET_HELLO_ACK);
+    puppet_add_data(&p, 0, "\2yo", 3);
+    (void)puppet_deliver(&p);
+    ck_assert_uint_eq(p.event_counts[RUDP_EVENT_PEER_RESTARTED], 1);
+    ck_assert_uint_eq(p.event_counts[RUDP_EVENT_ESTABLISHED], 1);
+    puppet_check_read(&p, "yo");
+    finish();
+}
+END_TEST
+
 /* --- Restart and reset ------------------------------------------------------------------------ */
 
 /* Has the puppet call again under another id, with the token it is sent. */
@@ -823,23 +847,24 @@ END_TEST
 
 int main(void)
 {
-    return SUITE_RUN(
-        "endpoint", create_checks_the_settings, session_limit_is_kept, ids_do_not_collide,
-        each_visits_every_session, find_skips_closing_sessions, hello_opens_and_delivers,
-        short_packet_proves_the_address, unproven_address_gets_three_times_its_bytes,
-        repeated_hello_is_answered_again, refusing_endpoint_is_silent,
-        cookie_is_asked_above_the_half_open_limit, wrong_token_is_answered_by_retry,
-        hello_without_memory_leaves_nothing, unknown_version_is_answered_with_ours,
-        version_without_ours_ends_the_opener, version_with_ours_is_ignored,
-        version_out_of_place_is_ignored, retry_is_followed_with_its_token,
-        fourth_retry_is_not_answered_at_once, simultaneous_open_is_one_session,
-        restart_must_be_proven, restart_replaces_an_accepted_session,
-        restart_continues_an_opened_session, unknown_id_is_reset, reset_does_not_answer_everything,
-        reset_ends_an_accepted_session, reset_makes_an_opener_call_again, forged_reset_is_ignored,
-        tombstone_answers_late_packets, late_hello_opens_nothing, answers_are_bounded,
-        close_without_memory_is_counted, ordinary_datagrams_are_foreign,
-        damaged_packet_of_a_session_is_counted, cut_or_changed_hello_opens_nothing,
-        long_packet_of_unknown_type_is_malformed, new_address_is_challenged_and_moves,
-        wrong_path_response_does_not_move, old_packet_from_elsewhere_is_ignored,
-        challenge_is_answered, mark_is_of_the_last_packet_taken);
+    return SUITE_RUN("endpoint", create_checks_the_settings, session_limit_is_kept,
+                     ids_do_not_collide, each_visits_every_session, find_skips_closing_sessions,
+                     hello_opens_and_delivers, short_packet_proves_the_address,
+                     unproven_address_gets_three_times_its_bytes, repeated_hello_is_answered_again,
+                     refusing_endpoint_is_silent, cookie_is_asked_above_the_half_open_limit,
+                     wrong_token_is_answered_by_retry, hello_without_memory_leaves_nothing,
+                     unknown_version_is_answered_with_ours, version_without_ours_ends_the_opener,
+                     version_with_ours_is_ignored, version_out_of_place_is_ignored,
+                     retry_is_followed_with_its_token, fourth_retry_is_not_answered_at_once,
+                     simultaneous_open_is_one_session, answer_of_another_peer_is_a_restart,
+                     restart_must_be_proven, restart_replaces_an_accepted_session,
+                     restart_continues_an_opened_session, unknown_id_is_reset,
+                     reset_does_not_answer_everything, reset_ends_an_accepted_session,
+                     reset_makes_an_opener_call_again, forged_reset_is_ignored,
+                     tombstone_answers_late_packets, late_hello_opens_nothing, answers_are_bounded,
+                     close_without_memory_is_counted, ordinary_datagrams_are_foreign,
+                     damaged_packet_of_a_session_is_counted, cut_or_changed_hello_opens_nothing,
+                     long_packet_of_unknown_type_is_malformed, new_address_is_challenged_and_moves,
+                     wrong_path_response_does_not_move, old_packet_from_elsewhere_is_ignored,
+                     challenge_is_answered, mark_is_of_the_last_packet_taken);
 }
