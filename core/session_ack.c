@@ -5,21 +5,29 @@
 /* RFC 8899 section 4.3 (black hole detection), with a count that 40 % loss does not reach. */
 #define BLACK_HOLE_LOST_COUNT 24u
 
+/* So many of them count at once: an outage loses a whole window, and says nothing about size. */
+#define BLACK_HOLE_AT_ONCE_MAX 12u
+
 struct fate {
     struct rudp_session *session;
     const struct rudp_context *context;
+    uint32_t large_lost_count; /* at once */
 };
 
 /* Only losses with no success behind them tell of a black hole: a burst that overflowed a queue is
  * declared lost when what came after it is acknowledged. */
-static void note_large_lost(struct rudp_session *session, const struct rudp_context *context,
-                            const struct rudp_sent_packet *packet)
+static void note_large_lost(struct fate *fate, const struct rudp_sent_packet *packet)
 {
+    struct rudp_session *session = fate->session;
+
     if (packet->packet_bytes <= RUDP_PACKET_BYTES_MIN ||
         packet->sent_us <= session->large_acked_sent_us)
         return;
-    if (context->config->packet_bytes_fixed || session->packet_bytes == RUDP_PACKET_BYTES_MIN)
+    if (fate->context->config->packet_bytes_fixed || session->packet_bytes == RUDP_PACKET_BYTES_MIN)
         return;
+    if (fate->large_lost_count == BLACK_HOLE_AT_ONCE_MAX)
+        return;
+    fate->large_lost_count++;
     if (++session->large_lost_count < BLACK_HOLE_LOST_COUNT)
         return;
     bool above_base = session->packet_bytes > RUDP_PACKET_BYTES_BASE;
@@ -63,7 +71,7 @@ static void on_lost(void *pointer, const struct rudp_sent_packet *packet)
     struct rudp_session *session = fate->session;
 
     session->stats.lost_packet_count++;
-    note_large_lost(session, fate->context, packet);
+    note_large_lost(fate, packet);
     for (uint8_t i = 0; i < packet->range_count; i++) {
         struct rudp_range range = {packet->ranges[i].offset,
                                    packet->ranges[i].offset + packet->ranges[i].bytes};
@@ -139,7 +147,7 @@ static void after_ack(struct rudp_session *session, const struct rudp_context *c
 void rudp_session_on_ack(struct rudp_session *session, const struct rudp_context *context,
                          const struct rudp_ack_frame *ack)
 {
-    struct fate fate = {session, context};
+    struct fate fate = {.session = session, .context = context};
     struct rudp_loss_handler handler = handler_for(&fate);
     struct rudp_loss_result result;
     uint64_t before_bytes = session->loss.in_flight_bytes;
@@ -156,7 +164,7 @@ void rudp_session_on_ack(struct rudp_session *session, const struct rudp_context
 
 void rudp_session_on_loss_timer(struct rudp_session *session, const struct rudp_context *context)
 {
-    struct fate fate = {session, context};
+    struct fate fate = {.session = session, .context = context};
     struct rudp_loss_handler handler = handler_for(&fate);
     struct rudp_loss_result result = {.rtt_us = RUDP_NEVER};
 
@@ -167,7 +175,7 @@ void rudp_session_on_loss_timer(struct rudp_session *session, const struct rudp_
 
 void rudp_session_lose_all(struct rudp_session *session, const struct rudp_context *context)
 {
-    struct fate fate = {session, context};
+    struct fate fate = {.session = session, .context = context};
     struct rudp_loss_handler handler = handler_for(&fate);
 
     rudp_loss_all(&session->loss, &handler);
@@ -179,7 +187,6 @@ void rudp_session_requeue_oldest(struct rudp_session *session, const struct rudp
 
     if (packet == NULL)
         return;
-    note_large_lost(session, context, packet);
     for (uint8_t i = 0; i < packet->range_count; i++) {
         struct rudp_range range = {packet->ranges[i].offset,
                                    packet->ranges[i].offset + packet->ranges[i].bytes};

@@ -12,6 +12,9 @@
 /* How much longer a DATA_START's head gets when its start is known. */
 #define START_BYTES_MAX 4u
 
+/* Probe timeouts in a row before a small packet is tried too. */
+#define SMALL_PROBE_COUNT 4u
+
 #define AMPLIFICATION_FACTOR 3u /* RFC 9000 section 8.1 */
 
 struct draft {
@@ -114,11 +117,22 @@ uint64_t rudp_session_budget_bytes(const struct rudp_session *session)
                          session->unproven_sent_bytes);
 }
 
+/* The last probe of a timeout when those before it brought nothing: if it arrives and the large one
+ * does not, the path drops large packets. */
+static bool is_small_probe(const struct rudp_session *session, const struct rudp_context *context)
+{
+    return session->probe_count == 1 && session->loss.probe_timeout_count >= SMALL_PROBE_COUNT &&
+           session->state != RUDP_SESSION_HELLO_SENT && !context->config->packet_bytes_fixed;
+}
+
 /* How large the packet may be. */
-static size_t packet_limit(const struct rudp_session *session, size_t out_bytes)
+static size_t packet_limit(const struct rudp_session *session, const struct rudp_context *context,
+                           size_t out_bytes)
 {
     uint64_t limit_bytes = min_u64(session->packet_bytes, out_bytes);
 
+    if (is_small_probe(session, context))
+        limit_bytes = min_u64(limit_bytes, RUDP_PACKET_BYTES_MIN);
     return (size_t)min_u64(limit_bytes, rudp_session_budget_bytes(session));
 }
 
@@ -388,7 +402,7 @@ size_t rudp_session_write(struct rudp_session *session, const struct rudp_contex
         session->memory_us = context->now_us + RUDP_MEMORY_WAIT_US;
         return 0;
     }
-    size_t limit_bytes = packet_limit(session, out_bytes);
+    size_t limit_bytes = packet_limit(session, context, out_bytes);
     size_t header_bytes = RUDP_WIRE_LONG_BYTES + 4 + 1 + session->token_bytes;
 
     if (limit_bytes < header_bytes + 2 * DATA_BYTES_MIN + RUDP_WIRE_CHECK_BYTES)

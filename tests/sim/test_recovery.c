@@ -285,6 +285,93 @@ START_TEST(black_hole_makes_packets_smaller)
 }
 END_TEST
 
+/* So does a path that carries no large packet at all while the peer has nothing to say: small
+ * probes find out, long before the peer would count as dead. */
+START_TEST(silent_black_hole_makes_packets_smaller)
+{
+    struct rudp_config config = default_config();
+
+    config.packet_bytes = 1400;
+    config.keepalive_us = 0;
+    struct sim *sim = create_pair(&config);
+    struct sim_session *session = open_pair(sim);
+    uint64_t start_us = sim->now_us;
+
+    sim_link(sim, SIM_CLIENT, SIM_SERVER)->options.mtu_bytes = 1250;
+    send_messages(session, 100, 9000);
+    run_until_delivered(sim);
+    ck_assert_uint_eq(sim_stats(session).packet_bytes, RUDP_PACKET_BYTES_BASE);
+    ck_assert_uint_lt(sim->now_us - start_us, 5 * RUDP_US_PER_S);
+    finish(sim);
+}
+END_TEST
+
+/* And while the peer shows that it lives, in packets that ask for nothing but an acknowledgement.
+ */
+START_TEST(black_hole_to_a_pinging_peer_makes_packets_smaller)
+{
+    struct rudp_config config = default_config();
+
+    config.packet_bytes = 1400;
+    config.keepalive_us = 100 * RUDP_US_PER_MS;
+    struct sim *sim = create_pair(&config);
+    struct sim_session *session = open_pair(sim);
+    uint64_t start_us = sim->now_us;
+
+    sim_link(sim, SIM_CLIENT, SIM_SERVER)->options.mtu_bytes = 1250;
+    send_messages(session, 100, 9000);
+    run_until_delivered(sim);
+    ck_assert_uint_eq(sim_stats(session).packet_bytes, RUDP_PACKET_BYTES_BASE);
+    ck_assert_uint_lt(sim->now_us - start_us, 5 * RUDP_US_PER_S);
+    finish(sim);
+}
+END_TEST
+
+/* Loses everything for a while, then the large packets until a small one has passed. */
+struct outage {
+    uint64_t end_us;
+    uint32_t lost_count;
+    bool small_passed;
+};
+
+static enum sim_fate take_outage(void *context, struct sim *sim, const struct sim_node *from,
+                                 const uint8_t *packet, size_t bytes)
+{
+    struct outage *outage = context;
+
+    (void)packet;
+    if (from->index != SIM_CLIENT || outage->small_passed)
+        return SIM_PASS;
+    if (sim->now_us >= outage->end_us && bytes <= RUDP_PACKET_BYTES_MIN) {
+        outage->small_passed = true;
+        return SIM_PASS;
+    }
+    outage->lost_count++;
+    return SIM_DROP;
+}
+
+/* An outage that took a large window leaves the packet size alone, even when of the probes behind
+ * it the small one comes through first. */
+START_TEST(outage_is_no_black_hole)
+{
+    struct sim *sim = create_pair(NULL);
+    struct sim_session *session = open_pair(sim);
+
+    send_messages(session, 300, 1200);
+    run_until_delivered(sim);
+    struct outage outage = {.end_us = sim->now_us + RUDP_US_PER_S};
+
+    sim->tap = take_outage;
+    sim->tap_context = &outage;
+    send_messages(session, 300, 1200);
+    run_until_delivered(sim);
+    ck_assert(outage.small_passed);
+    ck_assert_uint_ge(outage.lost_count, 30);
+    ck_assert_uint_eq(sim_stats(session).packet_bytes, RUDP_PACKET_BYTES_BASE);
+    finish(sim);
+}
+END_TEST
+
 /* A burst that a full queue swallowed leaves the packet size alone: what came after it arrived. */
 START_TEST(burst_loss_is_no_black_hole)
 {
@@ -360,6 +447,8 @@ int main(void)
                      spurious_loss_is_undone, time_threshold_adapts_to_reordering,
                      duplicate_is_known_after_8192_packets, duplicates_are_dropped_and_counted,
                      silent_peer_is_dead_after_retries, outage_is_survived,
-                     black_hole_makes_packets_smaller, burst_loss_is_no_black_hole,
-                     bulk_uses_the_link, bulk_completes_at_20_percent_loss);
+                     black_hole_makes_packets_smaller, silent_black_hole_makes_packets_smaller,
+                     black_hole_to_a_pinging_peer_makes_packets_smaller, outage_is_no_black_hole,
+                     burst_loss_is_no_black_hole, bulk_uses_the_link,
+                     bulk_completes_at_20_percent_loss);
 }
