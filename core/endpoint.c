@@ -7,10 +7,6 @@
  * probe timeouts, which may have backed off to seconds. */
 #define TOMBSTONE_US (10u * RUDP_US_PER_S)
 
-/* The last word goes out so often: the process may end before its tombstone can repeat it, and a
- * peer that misses it waits for its linger time. */
-#define CLOSE_COPY_COUNT 3u
-
 _Static_assert(RUDP_REPLY_BYTES_MAX <= RUDP_CLOSE_PACKET_BYTES_MAX,
                "a session that ends counts on its CLOSE not being longer");
 
@@ -207,7 +203,7 @@ static void send_close(struct rudp_endpoint *endpoint, const struct rudp_session
     if (packet_bytes == 0)
         return;
     reply->path = session->path;
-    reply->copy_count = CLOSE_COPY_COUNT;
+    reply->copy_count = RUDP_CLOSE_COPY_COUNT;
     reply->packet_bytes = (uint8_t)packet_bytes;
     rudp_replies_commit(&endpoint->replies);
 }

@@ -118,7 +118,8 @@ void rudp_session_finish(struct rudp_session *session, const struct rudp_context
         return;
     /* Who may not be sent more hears it from the tombstone, when it calls again. */
     bool may_tell =
-        session->peer_id != 0 && rudp_session_budget_bytes(session) >= RUDP_CLOSE_PACKET_BYTES_MAX;
+        session->peer_id != 0 &&
+        rudp_session_budget_bytes(session) >= RUDP_CLOSE_COPY_COUNT * RUDP_CLOSE_PACKET_BYTES_MAX;
 
     session->state = RUDP_SESSION_CLOSED;
     session->close_reason = reason;

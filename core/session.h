@@ -40,6 +40,10 @@ enum rudp_session_state {
 /* The longest packet of rudp_session_write_close. */
 #define RUDP_CLOSE_PACKET_BYTES_MAX 96u
 
+/* The last word goes out so often: the process may end before its tombstone can repeat it, and a
+ * peer that misses it waits for its linger time. */
+#define RUDP_CLOSE_COPY_COUNT 3u
+
 /* Nothing to tell the peer when the session ends. */
 #define RUDP_CLOSE_SILENT RUDP_CLOSE_CODE_COUNT
 

@@ -242,6 +242,36 @@ START_TEST(unproven_address_gets_three_times_its_bytes)
 }
 END_TEST
 
+/* Nor more when the program gives the session up, however little was left to say it with. */
+START_TEST(unproven_address_is_told_the_end_within_its_bytes)
+{
+    static const uint8_t data[400];
+    uint32_t told_count = 0;
+
+    for (size_t answer_bytes = 0; answer_bytes < sizeof data; answer_bytes++) {
+        start();
+        p.next_pn = UINT32_C(0xa0000000); /* takes long to acknowledge */
+        puppet_begin(&p, RUDP_PACKET_HELLO);
+        ck_assert(rudp_wire_write_padding(&p.writer, 100));
+        (void)puppet_deliver(&p);
+        size_t received_bytes = p.writer.used_bytes;
+
+        ck_assert_uint_eq(puppet_send(&p, data, answer_bytes), RUDP_OK);
+        size_t sent_bytes = puppet_drain(&p);
+
+        rudp_session_abort(p.endpoint, p.session, p.now_us);
+        puppet_take_events(&p);
+        size_t close_bytes = puppet_drain(&p);
+
+        told_count += close_bytes > 0;
+        ck_assert_uint_le(sent_bytes + close_bytes, 3 * received_bytes);
+        finish();
+    }
+    ck_assert_uint_gt(told_count, 0);
+    ck_assert_uint_lt(told_count, sizeof data);
+}
+END_TEST
+
 /* A repeated hello belongs to its session and is answered again. */
 START_TEST(repeated_hello_is_answered_again)
 {
@@ -847,24 +877,24 @@ END_TEST
 
 int main(void)
 {
-    return SUITE_RUN("endpoint", create_checks_the_settings, session_limit_is_kept,
-                     ids_do_not_collide, each_visits_every_session, find_skips_closing_sessions,
-                     hello_opens_and_delivers, short_packet_proves_the_address,
-                     unproven_address_gets_three_times_its_bytes, repeated_hello_is_answered_again,
-                     refusing_endpoint_is_silent, cookie_is_asked_above_the_half_open_limit,
-                     wrong_token_is_answered_by_retry, hello_without_memory_leaves_nothing,
-                     unknown_version_is_answered_with_ours, version_without_ours_ends_the_opener,
-                     version_with_ours_is_ignored, version_out_of_place_is_ignored,
-                     retry_is_followed_with_its_token, fourth_retry_is_not_answered_at_once,
-                     simultaneous_open_is_one_session, answer_of_another_peer_is_a_restart,
-                     restart_must_be_proven, restart_replaces_an_accepted_session,
-                     restart_continues_an_opened_session, unknown_id_is_reset,
-                     reset_does_not_answer_everything, reset_ends_an_accepted_session,
-                     reset_makes_an_opener_call_again, forged_reset_is_ignored,
-                     tombstone_answers_late_packets, late_hello_opens_nothing, answers_are_bounded,
-                     close_without_memory_is_counted, ordinary_datagrams_are_foreign,
-                     damaged_packet_of_a_session_is_counted, cut_or_changed_hello_opens_nothing,
-                     long_packet_of_unknown_type_is_malformed, new_address_is_challenged_and_moves,
-                     wrong_path_response_does_not_move, old_packet_from_elsewhere_is_ignored,
-                     challenge_is_answered, mark_is_of_the_last_packet_taken);
+    return SUITE_RUN(
+        "endpoint", create_checks_the_settings, session_limit_is_kept, ids_do_not_collide,
+        each_visits_every_session, find_skips_closing_sessions, hello_opens_and_delivers,
+        short_packet_proves_the_address, unproven_address_gets_three_times_its_bytes,
+        unproven_address_is_told_the_end_within_its_bytes, repeated_hello_is_answered_again,
+        refusing_endpoint_is_silent, cookie_is_asked_above_the_half_open_limit,
+        wrong_token_is_answered_by_retry, hello_without_memory_leaves_nothing,
+        unknown_version_is_answered_with_ours, version_without_ours_ends_the_opener,
+        version_with_ours_is_ignored, version_out_of_place_is_ignored,
+        retry_is_followed_with_its_token, fourth_retry_is_not_answered_at_once,
+        simultaneous_open_is_one_session, answer_of_another_peer_is_a_restart,
+        restart_must_be_proven, restart_replaces_an_accepted_session,
+        restart_continues_an_opened_session, unknown_id_is_reset, reset_does_not_answer_everything,
+        reset_ends_an_accepted_session, reset_makes_an_opener_call_again, forged_reset_is_ignored,
+        tombstone_answers_late_packets, late_hello_opens_nothing, answers_are_bounded,
+        close_without_memory_is_counted, ordinary_datagrams_are_foreign,
+        damaged_packet_of_a_session_is_counted, cut_or_changed_hello_opens_nothing,
+        long_packet_of_unknown_type_is_malformed, new_address_is_challenged_and_moves,
+        wrong_path_response_does_not_move, old_packet_from_elsewhere_is_ignored,
+        challenge_is_answered, mark_is_of_the_last_packet_taken);
 }
