@@ -15,7 +15,7 @@ static bool is_live(const struct sim_session *session)
     return session->core != NULL && !session->ended && !session->closed;
 }
 
-static size_t draw_bytes(struct sim_session *session)
+static size_t draw_any_bytes(struct sim_session *session)
 {
     const struct sim_app *app = &session->app;
 
@@ -27,6 +27,15 @@ static size_t draw_bytes(struct sim_session *session)
             return bytes;
     }
     return (size_t)sim_random_between(&session->random, app->bytes_min, app->bytes_max);
+}
+
+static size_t draw_bytes(struct sim_session *session)
+{
+    size_t bytes = draw_any_bytes(session);
+
+    if (session->flow.count == 0 && bytes < session->app.first_bytes_min)
+        return session->app.first_bytes_min;
+    return bytes;
 }
 
 static bool is_done(const struct sim_session *session)

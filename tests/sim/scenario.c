@@ -473,10 +473,14 @@ void scenario_run(uint64_t seed, uint32_t allowed, uint32_t forced, FILE *log_fi
     draw_programs(&scenario);
     for (uint32_t i = 0; i < scenario.sim->node_count; i++)
         scenario.sim->nodes[i].accept_app = scenario.acceptor_app;
-    for (uint32_t i = 0; scenario.reopens && i < scenario.sim->node_count; i++)
-        scenario.sim->nodes[i].leave_count_max = LEAVE_COUNT_MAX;
     if (has(&scenario, SCENARIO_BOTH)) /* whoever calls first, the programs do the same */
         scenario.sim->nodes[SIM_CLIENT].accept_app = scenario.opener_app;
+    for (uint32_t i = 0; scenario.reopens && i < scenario.sim->node_count; i++) {
+        scenario.sim->nodes[i].leave_count_max = LEAVE_COUNT_MAX;
+        /* An opener that reads late finds the answers of several incarnations, one behind the
+         * other, and check.c tells them apart by the first: an empty one would fit any. */
+        scenario.sim->nodes[i].accept_app.first_bytes_min = TELLTALE_BYTES;
+    }
     file_opens(&scenario);
     file_accidents(&scenario);
     run(&scenario);

@@ -36,13 +36,14 @@ struct sim_app {
     uint32_t message_count; /* to send */
     size_t bytes_min;       /* of a message */
     size_t bytes_max;
-    bool edge_sizes;       /* some messages have one of the sizes where something changes */
-    uint32_t batch_count;  /* messages in a row; 0: all of them */
-    uint64_t batch_gap_us; /* between batches */
-    uint64_t start_us;     /* virtual time of the first send */
-    uint64_t read_gap_us;  /* one message each time; 0: all as soon as they arrive */
-    uint64_t read_from_us; /* virtual time before which nothing is read */
-    bool short_buffers;    /* offers a buffer that is too small first, now and then */
+    size_t first_bytes_min; /* of the first message, where that is more */
+    bool edge_sizes;        /* some messages have one of the sizes where something changes */
+    uint32_t batch_count;   /* messages in a row; 0: all of them */
+    uint64_t batch_gap_us;  /* between batches */
+    uint64_t start_us;      /* virtual time of the first send */
+    uint64_t read_gap_us;   /* one message each time; 0: all as soon as they arrive */
+    uint64_t read_from_us;  /* virtual time before which nothing is read */
+    bool short_buffers;     /* offers a buffer that is too small first, now and then */
     enum sim_end end;
     bool aborts; /* ends by abort, not by close */
     uint64_t end_us;
