@@ -52,13 +52,16 @@ struct conversation {
     struct rudp_session *session;
     uint32_t next_serial;        /* ordered: the lowest serial that may still arrive */
     bool received[MESSAGES_MAX]; /* by this session */
-    bool restarted; /* it goes on with a peer that sends again what was not delivered */
+    bool restarted;        /* it goes on with a peer that sends again what was not delivered */
+    uint64_t unread_bytes; /* passed on, not confirmed */
+    uint64_t newest_bytes; /* of these, of the message passed on last */
 };
 
 struct side {
     struct capped_host host;
     struct rudp_config config;
     struct rudp_endpoint *endpoint;
+    bool passes_on; /* messages lie in a queue before they are read */
     struct rudp_address address;
     struct conversation conversations[SESSIONS_MAX];
     uint32_t conversation_count;
@@ -228,6 +231,18 @@ static void check_message(struct world *world, struct side *side, struct convers
     message->received = true;
 }
 
+static void take_message(struct world *world, struct side *side, struct conversation *conversation,
+                         size_t bytes)
+{
+    if (!side->passes_on) {
+        rudp_session_consume(side->endpoint, conversation->session, world->now_us);
+        return;
+    }
+    rudp_session_pass_on(side->endpoint, conversation->session, world->now_us);
+    conversation->newest_bytes = rudp_message_stream_bytes(bytes);
+    conversation->unread_bytes += conversation->newest_bytes;
+}
+
 /* Takes up to count messages. */
 static void read_messages(struct world *world, struct side *side, struct conversation *conversation,
                           uint32_t count)
@@ -244,8 +259,16 @@ static void read_messages(struct world *world, struct side *side, struct convers
         RUDP_ASSERT(bytes <= sizeof data);
         if (!world->forged)
             check_message(world, side, conversation, data, bytes);
-        rudp_session_consume(side->endpoint, conversation->session, world->now_us);
+        take_message(world, side, conversation, bytes);
     }
+}
+
+/* The program reads of what was passed on all but the newest unread_bytes. */
+static void confirm(struct world *world, struct side *side, struct conversation *conversation,
+                    uint64_t unread_bytes)
+{
+    conversation->unread_bytes = unread_bytes;
+    rudp_session_confirm(side->endpoint, conversation->session, unread_bytes, world->now_us);
 }
 
 static void do_read(struct world *world)
@@ -254,8 +277,11 @@ static void do_read(struct world *world)
     struct conversation *conversation = next_conversation(world, side);
     uint32_t count = next_u8(world);
 
-    if (conversation != NULL)
-        read_messages(world, side, conversation, count);
+    if (conversation == NULL)
+        return;
+    if (conversation->unread_bytes > 0)
+        confirm(world, side, conversation, conversation->newest_bytes);
+    read_messages(world, side, conversation, count);
 }
 
 /* --- Sessions
@@ -308,6 +334,8 @@ static void handle_events(struct world *world, struct side *side)
             conversation->restarted = true;
             world->broken = true;
         }
+        if (event.type == RUDP_EVENT_UNCONFIRMED)
+            confirm(world, side, conversation, 0);
         if (event.type == RUDP_EVENT_CLOSED)
             end_conversation(world, side, &event);
     }
@@ -656,6 +684,8 @@ static void setup_side(struct world *world, enum side_index index, uint32_t choi
     config->half_open_count_max = choice & 2 ? 0 : 4;
     config->packet_bytes = choice & 4 ? RUDP_PACKET_BYTES_MIN : PACKET_BYTES_MAX;
     config->idle_timeout_us = choice & 8 ? 60 * RUDP_US_PER_S : 0;
+    config->reopens = choice & 16;
+    side->passes_on = choice & 32;
 }
 
 /* False when the cap is too small for an endpoint. */
@@ -736,10 +766,17 @@ static void check_drops(const struct world *world)
     }
 }
 
+/* And the sender knows. */
 static void check_delivered(const struct world *world)
 {
     for (uint32_t index = 0; index < world->message_count; index++)
         RUDP_ASSERT(world->messages[index].received);
+    for (enum side_index index = A; index < SIDE_COUNT; index++) {
+        const struct side *side = &world->sides[index];
+
+        for (uint32_t at = 0; at < side->conversation_count; at++)
+            RUDP_ASSERT(rudp_session_queued_bytes(side->conversations[at].session) == 0);
+    }
 }
 
 static void run(struct world *world)

@@ -22,7 +22,7 @@ OPEN, CLOSE, ABORT, RESTART, MOVE, PACKET_SIZE = 15, 16, 17, 18, 19, 20
 A, B = 0, 1
 ADDRESSED, NUMBERED, STRANGER, TO_A = 1, 2, 4, 8
 AMPLE = 0
-UNORDERED, COOKIE, SMALL_PACKETS, IDLE = 1, 2, 4, 8
+UNORDERED, COOKIE, SMALL_PACKETS, IDLE, REOPENS, PASSES_ON = 1, 2, 4, 8, 16, 32
 
 
 def u16(value):
@@ -77,6 +77,10 @@ def scripts():
         "opener moves": plain + SHAKE + [MOVE, A] + TALK + ROUND * 3 + TALK,
         "acceptor moves": plain + SHAKE + [MOVE, B] + TALK + ROUND * 3 + TALK,
         "idle": [AMPLE, IDLE, IDLE] + SHAKE + [WAIT, 25, DELIVER_ALL] * 4,
+        "reopens": [AMPLE, REOPENS, 0] + SHAKE + send(A, 60) + [CLOSE, B, 0] + ROUND * 3 + late + TALK,
+        "reopens, again and again": [AMPLE, REOPENS, 0] + SHAKE + (send(A, 60) + [CLOSE, B, 0] + ROUND * 3 + late) * 3,
+        "passes on": [AMPLE, PASSES_ON, PASSES_ON] + SHAKE + TALK * 2 + late + TALK,
+        "passes on, reopens": [AMPLE, REOPENS, PASSES_ON] + SHAKE + send(A, 60) + ROUND + read(B) + [CLOSE, B, 0] + late + TALK,
         "packet size": plain + SHAKE + [PACKET_SIZE, A, 0, *u16(700)] + TALK,
         "little memory": [9, 0, 0] + SHAKE + send(A, 0xFFFF) + TALK + late,
         "very little memory": [3, 0, 0] + SHAKE + TALK + late,
