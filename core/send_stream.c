@@ -82,10 +82,10 @@ bool rudp_send_stream_pick(const struct rudp_send_stream *stream, uint64_t bytes
         *range = stream->lost.items[0];
         *is_resend = true;
     } else {
-        range->start = stream->next_offset;
-        range->end = min_u64(stream->end_offset, stream->limit_offset);
+        *range = (struct rudp_range){stream->next_offset, stream->end_offset};
         *is_resend = false;
     }
+    range->end = min_u64(range->end, stream->limit_offset);
     if (range->start >= range->end)
         return false;
     range->end = min_u64(range->end, range->start + bytes_max);

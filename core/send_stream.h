@@ -10,7 +10,7 @@
 #include "core/endpoint.h"
 #include "core/ranges.h"
 
-/* What an opener may send before it knows its peer's credit; every receiver grants at least this.
+/* What an opener may send before it knows its peer's credit; every acceptor grants at least this.
  */
 #define RUDP_SEND_CREDIT_INITIAL (64u * 1024u)
 
@@ -24,7 +24,7 @@ struct rudp_send_stream {
     uint64_t base_offset;     /* delivered to the peer's application below: a message boundary */
     uint64_t next_offset;     /* first byte never sent in this incarnation */
     uint64_t end_offset;      /* accepted from the program below */
-    uint64_t limit_offset;    /* the peer's credit */
+    uint64_t limit_offset;    /* the peer's credit: may turn out to be less than was sent */
     uint64_t
         start_cursor; /* a message boundary at or below next_offset: where to look for starts */
     uint64_t resend_cursor; /* the same for what is sent again */
@@ -43,8 +43,8 @@ enum rudp_status rudp_send_stream_push(struct rudp_send_stream *stream,
                                        const struct rudp_slice *slices, size_t slice_count,
                                        size_t bytes_max);
 
-/* Next range to send, at most bytes_max > 0 long: what was lost first, then what is new and within
- * the credit. False when there is none. is_resend says which. Marks nothing. */
+/* Next range to send, at most bytes_max > 0 long and within the credit: what was lost first, then
+ * what is new. False when there is none. is_resend says which. Marks nothing. */
 bool rudp_send_stream_pick(const struct rudp_send_stream *stream, uint64_t bytes_max,
                            struct rudp_range *range, bool *is_resend);
 
@@ -81,11 +81,12 @@ static inline uint64_t rudp_send_stream_queued_bytes(const struct rudp_send_stre
     return stream->end_offset - stream->base_offset;
 }
 
-/* There is unsent data and no credit for it. */
+/* There is data to send, for the first time or again, and no credit for it. */
 static inline bool rudp_send_stream_is_blocked(const struct rudp_send_stream *stream)
 {
-    return stream->next_offset < stream->end_offset &&
-           stream->next_offset >= stream->limit_offset && stream->lost.count == 0;
+    uint64_t offset = stream->lost.count > 0 ? stream->lost.items[0].start : stream->next_offset;
+
+    return offset < stream->end_offset && offset >= stream->limit_offset;
 }
 
 #endif

@@ -37,6 +37,7 @@ static void reset_incarnation(struct rudp_session *session, const struct rudp_co
         .packet_bytes_max = PEER_PACKET_BYTES_DEFAULT,
         .ack_delay_us_max = PEER_ACK_DELAY_US_DEFAULT,
     };
+    session->credit_known = false;
     session->packet_bytes = context->config->packet_bytes;
     session->large_lost_count = 0;
     session->answered = false;

@@ -83,6 +83,7 @@ struct rudp_session {
     uint32_t large_lost_count; /* packets above the minimum size lost, sent after the newest one */
     uint64_t large_acked_sent_us; /* of these that was acknowledged, which was sent at this time */
     struct rudp_params peer;      /* what the peer told of itself */
+    bool credit_known;            /* it did: the credit is no guess any more */
 
     bool reopen_due;        /* the peer ended this incarnation, the next one has not begun yet */
     uint8_t reopen_code;    /* what the peer is told then */

@@ -49,8 +49,13 @@ static void apply_params(struct rudp_session *session, const struct rudp_params 
 {
     uint64_t limit_offset = session->send_origin + params->credit_bytes;
 
+    /* The first word on it may be less than was assumed: an opener that has not read what came of
+     * earlier incarnations has less room. */
+    if (session->credit_known)
+        limit_offset = max_u64(limit_offset, session->send.limit_offset);
+    session->credit_known = true;
     session->peer = *params;
-    session->send.limit_offset = max_u64(session->send.limit_offset, limit_offset);
+    session->send.limit_offset = limit_offset;
     rudp_session_limit_packet_bytes(session, session->packet_bytes);
 }
 
@@ -203,8 +208,10 @@ static bool accept_header(struct rudp_session *session, const struct rudp_contex
         }
         return session->peer_id == header->source_id;
     case RUDP_PACKET_HELLO_ACK:
-        if (is_from_another_peer(session, header)) /* what the caller's hello brought comes again */
+        if (is_from_another_peer(session, header)) {
+            session->credit_known = false; /* it was the caller's */
             rudp_session_raise(session, RUDP_EVENT_PEER_RESTARTED);
+        }
         if (session->state == RUDP_SESSION_HELLO_SENT)
             session->peer_id = header->source_id; /* it knows our id: better than a hello */
         if (session->peer_id != header->source_id)

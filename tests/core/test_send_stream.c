@@ -423,7 +423,7 @@ START_TEST(pick_stops_at_the_credit)
 }
 END_TEST
 
-/* What was lost goes before what is new, lowest first, and needs no credit. */
+/* What was lost goes before what is new, lowest first. */
 START_TEST(pick_takes_lost_ranges_first)
 {
     setup(0);
@@ -434,6 +434,27 @@ START_TEST(pick_takes_lost_ranges_first)
     lose(0, 10);
     check_sends(0, 10, true);
     check_sends(20, 25, true);
+    ck_assert(sends_nothing());
+    teardown();
+}
+END_TEST
+
+/* Credit that turns out to be less than was sent is for what is sent again, too. */
+START_TEST(pick_holds_lost_ranges_beyond_the_credit)
+{
+    setup(0);
+    push_bytes(99);
+    f.stream.limit_offset = 50;
+    check_sends(0, 50, false);
+    f.stream.limit_offset = 30;
+    lose(20, 50);
+    check_sends(20, 30, true);
+    ck_assert(sends_nothing());
+    ck_assert(rudp_send_stream_is_blocked(&f.stream));
+    f.stream.limit_offset = 60;
+    ck_assert(!rudp_send_stream_is_blocked(&f.stream));
+    check_sends(30, 50, true);
+    check_sends(50, 60, false);
     ck_assert(sends_nothing());
     teardown();
 }
@@ -562,8 +583,9 @@ int main(void)
         init_without_memory_holds_nothing, push_joins_slices_behind_their_length,
         push_of_nothing_is_one_byte, push_refuses_what_no_datagram_holds,
         push_is_refused_at_the_bound, push_without_memory_keeps_nothing, pick_stops_at_the_credit,
-        pick_takes_lost_ranges_first, loss_spares_what_was_acknowledged,
-        late_acknowledgement_cancels_sending_again, delivery_cancels_sending_again,
-        unsent_bytes_are_not_acknowledged, restart_sends_undelivered_bytes_again,
-        start_is_the_first_boundary_in_the_range, delivery_inside_a_message_is_survived);
+        pick_takes_lost_ranges_first, pick_holds_lost_ranges_beyond_the_credit,
+        loss_spares_what_was_acknowledged, late_acknowledgement_cancels_sending_again,
+        delivery_cancels_sending_again, unsent_bytes_are_not_acknowledged,
+        restart_sends_undelivered_bytes_again, start_is_the_first_boundary_in_the_range,
+        delivery_inside_a_message_is_survived);
 }

@@ -379,6 +379,70 @@ START_TEST(blocked_sender_asks_for_credit)
 }
 END_TEST
 
+/* Begins the peer's part of the handshake, with this credit. */
+static void begin_with_credit(enum rudp_packet_type type, uint64_t credit_bytes)
+{
+    struct rudp_header header = {
+        .type = type,
+        .version = RUDP_WIRE_VERSION,
+        .destination_id = type == RUDP_PACKET_HELLO ? 0 : p.session_id,
+        .source_id = p.own_id,
+        .packet_number = p.next_pn++,
+    };
+    struct rudp_params params = {.credit_bytes = credit_bytes, .packet_bytes_max = 1200};
+
+    puppet_begin_header(&p, &header);
+    ck_assert(rudp_wire_write_params(&p.writer, &params));
+}
+
+/* A caller that has little room left, for its program has not read the answers of an earlier
+ * incarnation, gets no more than it granted. */
+START_TEST(little_credit_of_an_opener_is_kept)
+{
+    static const uint8_t data[5000];
+    struct rudp_frame frame;
+
+    start();
+    begin_with_credit(RUDP_PACKET_HELLO, 10);
+    ck_assert(rudp_wire_write_padding(&p.writer, 1000));
+    (void)puppet_deliver(&p);
+    ck_assert_uint_eq(puppet_send(&p, data, sizeof data), RUDP_OK);
+    ck_assert(puppet_await(&p, RUDP_FRAME_DATA, &frame));
+    ck_assert_uint_eq(frame.data.offset, 0);
+    ck_assert_uint_eq(frame.data.bytes, 10);
+    ck_assert(!puppet_await(&p, RUDP_FRAME_DATA, &frame));
+    finish();
+}
+END_TEST
+
+/* An opener that sent more than its peer turns out to grant asks for the rest, and sends it again
+ * when it may. */
+START_TEST(credit_below_the_assumed_one_is_asked_for)
+{
+    static const uint8_t data[5000];
+    struct rudp_frame frame;
+
+    start();
+    puppet_open(&p);
+    ck_assert_uint_eq(puppet_send(&p, data, sizeof data), RUDP_OK);
+    ck_assert(puppet_await(&p, RUDP_FRAME_DATA, &frame));
+    ck_assert_uint_gt(frame.data.bytes, 10);
+    begin_with_credit(RUDP_PACKET_HELLO_ACK, 10);
+    (void)puppet_deliver(&p);
+    ck_assert(!puppet_await(&p, RUDP_FRAME_DATA, &frame));
+    puppet_wait_us(&p, RUDP_US_PER_S); /* the hello is not acknowledged: its bytes had no room */
+    ck_assert(puppet_await(&p, RUDP_FRAME_DATA, &frame));
+    ck_assert_uint_eq(frame.data.offset, 0);
+    ck_assert_uint_eq(frame.data.bytes, 10);
+    deliver_ack(p.header.packet_number, p.header.packet_number);
+    ck_assert_uint_gt(wait_silently(2 * RUDP_US_PER_S, RUDP_FRAME_BLOCKED), 0);
+    deliver_credit(0, 6000);
+    ck_assert(puppet_await(&p, RUDP_FRAME_DATA, &frame));
+    ck_assert_uint_eq(frame.data.offset, 10);
+    finish();
+}
+END_TEST
+
 /* A peer that asks is told. */
 START_TEST(blocked_peer_is_told_the_credit)
 {
@@ -714,7 +778,8 @@ int main(void)
         contradicting_fin_is_malformed, peek_into_short_buffer_keeps_the_message,
         full_buffer_is_followed_by_writable, refused_for_memory_is_followed_by_writable,
         send_after_close_is_refused, flushed_is_acknowledged, tag_is_kept, packet_size_is_clamped,
-        blocked_sender_asks_for_credit, blocked_peer_is_told_the_credit,
+        blocked_sender_asks_for_credit, little_credit_of_an_opener_is_kept,
+        credit_below_the_assumed_one_is_asked_for, blocked_peer_is_told_the_credit,
         delivery_inside_a_message_is_survived, keepalive_probes_an_idle_session,
         undelivered_messages_are_asked_after, silence_ends_an_idle_session,
         unanswered_probes_end_the_session, unanswered_hello_ends_the_session, unproven_session_ends,

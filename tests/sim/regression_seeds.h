@@ -26,6 +26,7 @@
     X(token_of_a_fourth_retry, 9094)      /* ignored: a peer that had restarted was not reached */ \
     X(black_hole_behind_a_burst, 223566) /* one burst's success hid the loss of its last packet */ \
     X(three_closes_beyond_budget, 48411) /* to an unproven address; counted as one */              \
-    X(empty_first_answer, 351074)        /* no bug: nothing told which incarnation's it was */
+    X(empty_first_answer, 351074)        /* no bug: nothing told which incarnation's it was */     \
+    X(credit_below_what_was_sent, 623634) /* the rest was dropped for ever by a closing side */
 
 #endif

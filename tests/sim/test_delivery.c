@@ -121,6 +121,35 @@ START_TEST(closed_window_reopens)
 }
 END_TEST
 
+/* What an earlier incarnation of the peer left unread takes room from the next one, which sends no
+ * more than there is room for, and waits for the reader as long as it takes. */
+START_TEST(unread_incarnation_takes_room_from_the_next)
+{
+    struct rudp_config config = default_config();
+
+    config.receive_buffer_bytes = 128 * KIB;
+    config.keepalive_us = 0;
+    struct sim *sim = create_pair(&config);
+    struct sim_session *session = open_pair(sim);
+
+    sim_pause_reading(session);
+    send_messages(server_side(sim), 25, 5000);
+    sim_run_for_us(sim, 10 * RTT_US);
+    sim_restart(sim, SIM_SERVER);
+    send_messages(session, 1, 100); /* finds that out */
+    sim_run_for_us(sim, 10 * RTT_US);
+    ck_assert_uint_eq(sim_stats(session).restart_count, 1);
+    send_messages(server_side(sim), 10, 5000);
+    sim_run_for_us(sim, 120 * (uint64_t)RUDP_US_PER_S);
+    ck_assert_uint_eq(sim_endpoint_stats(session->node).dropped_count[RUDP_DROP_CREDIT], 0);
+    ck_assert(!server_side(sim)->closed);
+    sim_resume_reading(session);
+    run_until_delivered(sim);
+    ck_assert_uint_eq(session->read_count, 35);
+    finish(sim);
+}
+END_TEST
+
 /* The news of an open window may get lost: the sender learns of it all the same. */
 START_TEST(lost_credit_is_repeated)
 {
@@ -298,11 +327,11 @@ END_TEST
 
 int main(void)
 {
-    return SUITE_RUN("delivery", lone_message_leaves_at_once, many_messages_share_a_packet,
-                     sizes_keep_their_boundaries, ordered_waits_for_the_gap,
-                     unordered_delivers_around_the_gap, closed_window_reopens,
-                     lost_credit_is_repeated, back_pressure_is_per_session,
-                     too_long_message_is_refused, short_memory_is_back_pressure,
-                     idle_session_is_small, keepalive_is_the_only_idle_traffic,
-                     silence_ends_at_idle_timeout, short_buffer_leaves_the_message);
+    return SUITE_RUN(
+        "delivery", lone_message_leaves_at_once, many_messages_share_a_packet,
+        sizes_keep_their_boundaries, ordered_waits_for_the_gap, unordered_delivers_around_the_gap,
+        closed_window_reopens, unread_incarnation_takes_room_from_the_next, lost_credit_is_repeated,
+        back_pressure_is_per_session, too_long_message_is_refused, short_memory_is_back_pressure,
+        idle_session_is_small, keepalive_is_the_only_idle_traffic, silence_ends_at_idle_timeout,
+        short_buffer_leaves_the_message);
 }
