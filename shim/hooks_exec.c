@@ -36,6 +36,12 @@ int hook_execvpe(const char *file, char *const arguments[], char *const environm
     EXEC(real.execvpe(file, arguments, environment));
 }
 
+int hook_execveat(int directory_fd, const char *path, char *const arguments[],
+                  char *const environment[], int flags)
+{
+    EXEC(real.execveat(directory_fd, path, arguments, environment, flags));
+}
+
 int hook_fexecve(int fd, char *const arguments[], char *const environment[])
 {
     EXEC(real.fexecve(fd, arguments, environment));

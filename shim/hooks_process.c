@@ -193,6 +193,20 @@ static bool waits(long number)
     return false;
 }
 
+static bool call_exec_hook(long number, const long a[6], long *result)
+{
+    switch (number) {
+    case SYS_execve:
+        *result = hook_execve(POINTER(0), POINTER(1), POINTER(2));
+        return true;
+    case SYS_execveat:
+        *result = hook_execveat((int)a[0], POINTER(1), POINTER(2), POINTER(3), (int)a[4]);
+        return true;
+    default:
+        return false;
+    }
+}
+
 long hook_syscall(long number, ...)
 {
     va_list arguments;
@@ -207,7 +221,7 @@ long hook_syscall(long number, ...)
         shim_process_leave();
     if (shim_process_is_ready() &&
         (call_socket_hook(number, a, &result) || call_address_hook(number, a, &result) ||
-         call_descriptor_hook(number, a, &result)))
+         call_descriptor_hook(number, a, &result) || call_exec_hook(number, a, &result)))
         return result;
     if (waits(number))
         shim_heir_before_wait();

@@ -169,6 +169,10 @@ static int raw___libc_start_main(int (*main_of)(int, char **, char **), int argu
 
 RAW(execve, int, (const char *path, char *const arguments[], char *const environment[]), SYS_execve,
     P(path), P(arguments), P(environment))
+RAW(execveat, int,
+    (int directory_fd, const char *path, char *const arguments[], char *const environment[],
+     int flags),
+    SYS_execveat, directory_fd, P(path), P(arguments), P(environment), flags)
 
 /* Which system call these are differs too much between architectures, and nothing waits before the
  * constructors have run. */

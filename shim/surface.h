@@ -90,6 +90,9 @@
     X(execv, int, (const char *path, char *const arguments[]))                                     \
     X(execvp, int, (const char *file, char *const arguments[]))                                    \
     X(execvpe, int, (const char *file, char *const arguments[], char *const environment[]))        \
+    X(execveat, int,                                                                               \
+      (int directory_fd, const char *path, char *const arguments[], char *const environment[],     \
+       int flags))                                                                                 \
     X(fexecve, int, (int fd, char *const arguments[], char *const environment[]))                  \
     X(execl, int, (const char *path, const char *first, ...))                                      \
     X(execlp, int, (const char *file, const char *first, ...))                                     \

@@ -68,7 +68,12 @@
 #define execve      hook_execve
 #define execv       hook_execv
 #define execvp      hook_execvp
+#define execvpe     hook_execvpe
 #define execl       hook_execl
+#define execlp      hook_execlp
+#define execle      hook_execle
+#define execveat    hook_execveat
+#define fexecve     hook_fexecve
 #define daemon      hook_daemon
 #define _exit       hook__exit
 #define _Exit       hook__Exit

@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -665,32 +666,105 @@ START_TEST(kept_over_exec)
 }
 END_TEST
 
-/* What was sent before an exec that closes the socket arrives. */
+enum {
+    EXEC_L,
+    EXEC_LP,
+    EXEC_LE,
+    EXEC_V,
+    EXEC_VE,
+    EXEC_VP,
+    EXEC_VPE,
+    EXEC_VEAT,
+    EXEC_VEAT_EMPTY_PATH,
+    EXEC_FEXECVE,
+    EXEC_VE_BY_NUMBER,
+    EXEC_VEAT_BY_NUMBER,
+    EXEC_WAY_COUNT
+};
+
+/* Returns -1, when it returns. */
+static int exec_by(int way, const char *path)
+{
+    char name[] = "true";
+    char *const arguments[] = {name, NULL};
+    int fd = open(path, O_PATH | O_CLOEXEC);
+
+    switch (way) {
+    case EXEC_L:
+        return execl(path, "true", (char *)NULL);
+    case EXEC_LP:
+        return execlp(path, "true", (char *)NULL);
+    case EXEC_LE:
+        return execle(path, "true", (char *)NULL, environ);
+    case EXEC_V:
+        return execv(path, arguments);
+    case EXEC_VE:
+        return execve(path, arguments, environ);
+    case EXEC_VP:
+        return execvp(path, arguments);
+    case EXEC_VPE:
+        return execvpe(path, arguments, environ);
+    case EXEC_VEAT:
+        return execveat(AT_FDCWD, path, arguments, environ, 0);
+    case EXEC_VEAT_EMPTY_PATH:
+        return execveat(fd, fd < 0 ? path : "", arguments, environ, AT_EMPTY_PATH);
+    case EXEC_FEXECVE:
+        return fd < 0 ? execv(path, arguments) : fexecve(fd, arguments, environ);
+    case EXEC_VE_BY_NUMBER:
+        return (int)syscall(SYS_execve, path, arguments, environ);
+    default:
+        return (int)syscall(SYS_execveat, AT_FDCWD, path, arguments, environ, 0L);
+    }
+}
+
+/* Receives once it is told to go on: until then nothing that is sent to it is acknowledged. */
+static void run_late_receiver(int out)
+{
+    struct udp_address address;
+    int fd = udp_bound(AF_INET, &address);
+
+    write_last(out, &address, sizeof address);
+    UDP_ASSERT_OK(raise(SIGSTOP));
+    for (int number = 0; number < 300; number++) {
+        int seen = -1;
+
+        ck_assert(udp_wait(fd, POLLIN, UDP_PATIENCE_MS));
+        ck_assert_int_eq(recv(fd, &seen, sizeof seen, 0), sizeof seen);
+        ck_assert_int_eq(seen, number);
+    }
+    exit(0);
+}
+
+/* What was sent before an exec that closes the socket arrives, whatever call makes it. */
 START_TEST(sent_before_exec)
 {
     struct udp_address to;
     struct udp_address own;
-    int receiver = udp_bound(AF_INET, &to);
-    pid_t child = fork();
+    int ends[2];
+    int status;
 
-    if (child == 0) {
+    UDP_ASSERT_OK(pipe(ends));
+    pid_t receiver = fork();
+
+    if (receiver == 0)
+        run_late_receiver(ends[1]);
+    read_all(ends[0], &to, sizeof to);
+    ck_assert_int_eq(waitpid(receiver, &status, WUNTRACED), receiver);
+    ck_assert(WIFSTOPPED(status));
+    pid_t sender = fork();
+
+    if (sender == 0) {
         int fd = udp_bound(AF_INET, &own);
 
-        UDP_ASSERT_OK(close(receiver));
         UDP_ASSERT_OK(fcntl(fd, F_SETFD, FD_CLOEXEC));
         for (int number = 0; number < 300; number++)
             udp_send_to(fd, &number, sizeof number, &to);
-        execl("/bin/true", "true", (char *)NULL);
+        (void)exec_by(_i, "/bin/true");
         _exit(1);
     }
-    for (int number = 0; number < 300; number++) {
-        int seen = -1;
-
-        ck_assert(udp_wait(receiver, POLLIN, UDP_PATIENCE_MS));
-        ck_assert_int_eq(recv(receiver, &seen, sizeof seen, 0), sizeof seen);
-        ck_assert_int_eq(seen, number);
-    }
-    await_end(child);
+    await_end(sender);
+    UDP_ASSERT_OK(kill(receiver, SIGCONT));
+    await_end(receiver);
 }
 END_TEST
 
@@ -706,7 +780,7 @@ START_TEST(failed_exec)
     udp_send_text(fd, "before", &other);
     udp_expect_text(other_fd, "before", NULL);
     for (int attempt = 0; attempt < 3; attempt++) {
-        UDP_ASSERT_ERROR(execl("/nonexistent/program", "program", (char *)NULL), ENOENT);
+        UDP_ASSERT_ERROR(exec_by(_i, "/nonexistent/program"), ENOENT);
         udp_send_text(fd, "after", &other);
         udp_expect_text(other_fd, "after", NULL);
     }
@@ -808,8 +882,8 @@ int main(void)
     TCase *tcase = tcase_create("takeover");
     SRunner *runner = srunner_create(suite);
     const TTest *const tests[] = {
-        owners_are_killed, killed_at_any_moment, becomes_a_daemon, first_used_by_both,
-        kept_over_exec,    sent_before_exec,     failed_exec,      children_leave_nothing,
+        owners_are_killed,  killed_at_any_moment, becomes_a_daemon,
+        first_used_by_both, kept_over_exec,       children_leave_nothing,
     };
 
     tcase_set_timeout(tcase, UDP_PATIENCE_MS / 1000 * 3);
@@ -818,6 +892,8 @@ int main(void)
     tcase_add_loop_test(tcase, owner_exits, 0, 4);
     tcase_add_loop_test(tcase, left_to_a_poller, 0, 2);
     tcase_add_loop_test(tcase, killed_beside_a_waiter, 0, 3);
+    tcase_add_loop_test(tcase, sent_before_exec, 0, EXEC_WAY_COUNT);
+    tcase_add_loop_test(tcase, failed_exec, 0, EXEC_WAY_COUNT);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     int failed_count = srunner_ntests_failed(runner);
