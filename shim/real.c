@@ -224,6 +224,9 @@ static int raw_fexecve(int fd, char *const arguments[], char *const environment[
     return real.fexecve(fd, arguments, environment);
 }
 
+/* Looked for by the hook itself, which must not be returned to. */
+#define raw_dlopen NULL
+
 /* The hooks make these into those above. */
 #define raw_execv  NULL
 #define raw_execvp NULL

@@ -86,6 +86,7 @@
     X(__libc_start_main, int,                                                                      \
       (int (*main_of)(int, char **, char **), int argument_count, char **arguments,                \
        void (*begin)(void), void (*end)(void), void (*loader_end)(void), void *stack_end))         \
+    X(dlopen, void *, (const char *file, int mode))                                                \
     X(execve, int, (const char *path, char *const arguments[], char *const environment[]))         \
     X(execv, int, (const char *path, char *const arguments[]))                                     \
     X(execvp, int, (const char *file, char *const arguments[]))                                    \

@@ -27,22 +27,27 @@ def environment_with(preload, **settings):
 
 
 class Transfer(unittest.TestCase):
-    def transfer(self, expected, how="return", preload=None, program="loader_ending", limit=None):
-        """The receiver gets what is expected, both with these libraries. What they complained of."""
+    def transfer(self, expected, how="return", preload=None, program="loader_ending", limit=None,
+                 receiver=None):
+        """The receiver gets what is expected, both with these libraries. What they complained of.
+        A program may be one with arguments before those of its transfer."""
+        sending, receiving = ([built(words[0]), *words[1:]] for words in
+                              ([words] if isinstance(words, str) else words
+                               for words in (program, receiver or program)))
         preload = [LIBRARY] if preload is None else preload
 
         def set_limit():
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
-        receiver = subprocess.Popen([built(program), "receive", str(len(expected))], text=True,
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        receiver = subprocess.Popen([*receiving, "receive", str(len(expected))], text=True,
+                                    errors="replace", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                     env=environment_with(preload), preexec_fn=set_limit)
         self.addCleanup(receiver.stdout.close)
         self.addCleanup(receiver.stderr.close)
         self.addCleanup(receiver.kill)
         port = receiver.stdout.readline().strip()
-        sender = subprocess.run([built(program), "send", port, how], text=True, check=False,
+        sender = subprocess.run([*sending, "send", port, how], text=True, check=False,
                                 capture_output=True, timeout=LIMIT_S, preexec_fn=set_limit,
                                 env=environment_with(preload, EARLY_PORT=port))
         self.assertEqual(sender.returncode, 0, sender.stderr)
@@ -101,6 +106,41 @@ class Beside(Transfer):
         self.assertIn("ASan runtime does not come first", result.stderr)
         self.transfer(["main", "handler", "destructor"], preload=[ASAN_RUNTIME, LIBRARY],
                       program="loader_ending_sanitized")
+
+
+class Plugins(Transfer):
+    """Libraries that a program loads while it runs, which use UDP when the program itself does not.
+    The other end is a program of the usual kind: plain datagrams would get nowhere."""
+
+    def load(self, mode, library, how="return", expected=("main", "handler", "destructor")):
+        host = ["loader_host", mode, library]
+        with self.subTest(mode=mode, library=library, how=how, plugin="sends"):
+            self.transfer(expected, how, program=host, receiver="loader_ending")
+        with self.subTest(mode=mode, library=library, how=how, plugin="receives"):
+            self.transfer(expected, how, receiver=host)
+
+    def test_every_way_to_bind(self):
+        for library in ("libplugin_lazy.so", "libplugin_now.so", "libplugin_direct.so"):
+            for mode in ("now", "lazy", "deep", "deep-lazy"):
+                self.load(mode, built(library))
+
+    def test_exit_from_inside(self):
+        for mode in ("lazy", "deep"):
+            self.load(mode, built("libplugin_now.so"), "exit")
+            self.load(mode, built("libplugin_now.so"), "hard", ("main",))
+
+    def test_library_of_a_library(self):
+        for mode in ("lazy", "deep"):
+            self.load(mode, built("libplugin_outer.so"))
+
+    def test_found_where_its_program_looks(self):
+        """By its name alone, along the path of the program that asks."""
+        self.load("lazy", "libplugin_near.so")
+        deep = subprocess.run([built("loader_host"), "deep", "libplugin_near.so", "receive", "0"],
+                              env=environment_with([LIBRARY], RUDP_LOG="warn"), text=True,
+                              capture_output=True, check=False, timeout=LIMIT_S)
+        self.assertEqual(deep.returncode, 0, deep.stderr)
+        self.assertIn("libplugin_near.so: loaded with RTLD_DEEPBIND", deep.stderr)
 
 
 class Limits(Transfer):
