@@ -23,6 +23,7 @@
 
 #include <sys/epoll.h> /* EPOLLIN and its like, for engine_socket_watch */
 #include <sys/socket.h>
+#include <time.h>
 
 struct engine_socket;
 
@@ -97,6 +98,13 @@ struct engine_arena *engine_memory_arena(void);
 
 /* Monotonic clock, microseconds. */
 uint64_t engine_now_us(void);
+
+/* clock_gettime, which does not fail. */
+void engine_read_clock(clockid_t clock, struct timespec *now);
+
+/* From here on clocks are read by system calls, past libc's function: where that is another
+ * library's by now, which shows programs another time. Before any thread. */
+void engine_use_kernel_clock(void);
 
 /* Begins to serve wire_fd, a UDP socket of any family that may be bound and connected or not, and
  * starts the engine thread if it does not run. 0, or a negative errno; wire_fd is the caller's

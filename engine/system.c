@@ -22,9 +22,11 @@ struct kernel_timespec {
 #ifdef SYS_futex_time64 /* 32-bit machines, where SYS_futex takes the narrow timespec */
 #define FUTEX_NUMBER SYS_futex_time64
 #define PPOLL_NUMBER SYS_ppoll_time64
+#define CLOCK_NUMBER SYS_clock_gettime64
 #else
 #define FUTEX_NUMBER SYS_futex
 #define PPOLL_NUMBER SYS_ppoll
+#define CLOCK_NUMBER SYS_clock_gettime
 #endif
 
 static struct kernel_timespec timespec_from_us(uint64_t us)
@@ -185,6 +187,14 @@ void engine_sys_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t time
 void engine_sys_futex_wake_all(_Atomic uint32_t *word)
 {
     raw_call6(FUTEX_NUMBER, raw_pointer(word), FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
+}
+
+void engine_sys_read_clock(clockid_t clock, struct timespec *now)
+{
+    struct kernel_timespec read;
+
+    raw_call6(CLOCK_NUMBER, clock, raw_pointer(&read), 0, 0, 0, 0);
+    *now = (struct timespec){.tv_sec = (time_t)read.seconds, .tv_nsec = (long)read.nanoseconds};
 }
 
 long engine_sys_getrandom(void *out, size_t bytes)

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 
 struct mmsghdr;
 struct pollfd;
@@ -65,6 +66,8 @@ struct engine_file_limit {
 
 long engine_sys_get_file_limit(struct engine_file_limit *limit);
 long engine_sys_set_file_limit(const struct engine_file_limit *limit);
+
+void engine_sys_read_clock(clockid_t clock, struct timespec *now);
 
 long engine_sys_getrandom(void *out, size_t bytes);
 long engine_sys_read_urandom(void *out, size_t bytes);

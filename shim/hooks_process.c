@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "shim/adopt.h"
 #include "shim/hook.h"
+#include "shim/neighbour.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@ static int (*program_main)(int, char **, char **);
 /* Constructors are over: threads may start. */
 static int main_after_start(int argument_count, char **arguments, char **environment)
 {
+    shim_neighbour_check();
     shim_adopt_start();
     return program_main(argument_count, arguments, environment);
 }

@@ -118,7 +118,7 @@ static bool update_timeout(const struct timespec *deadline, struct timespec *tim
 {
     struct timespec now;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    engine_read_clock(CLOCK_MONOTONIC, &now);
     timeout->tv_sec = deadline->tv_sec - now.tv_sec;
     timeout->tv_nsec = deadline->tv_nsec - now.tv_nsec;
     if (timeout->tv_nsec < 0) {
@@ -135,7 +135,7 @@ static struct timespec deadline_of(const struct timespec *timeout)
 {
     struct timespec deadline;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &deadline);
+    engine_read_clock(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += timeout->tv_sec;
     deadline.tv_nsec += timeout->tv_nsec;
     if (deadline.tv_nsec >= NS_PER_S) {

@@ -3,6 +3,7 @@
 #include "shim/connect.h"
 #include "shim/hook.h"
 #include "shim/linger.h"
+#include "shim/neighbour.h"
 #include "shim/options.h"
 
 #include <errno.h>
@@ -18,16 +19,21 @@ static bool is_udp(int domain, int type, int protocol)
 
 int hook_socket(int domain, int type, int protocol)
 {
-    if (is_udp(domain, type, protocol) && shim_process_is_ready() && !shim_process_is_guest()) {
+    int fd;
+
+    shim_neighbour_note(domain);
+    if (!is_udp(domain, type, protocol) || !shim_process_is_ready() || shim_process_is_guest()) {
+        fd = real.socket(domain, type, protocol);
+    } else if (!shim_neighbour_takes(domain, type, protocol, &fd)) {
         shim_linger_sweep();
         return shim_socket_open(domain, type, protocol);
     }
-    int fd = real.socket(domain, type, protocol);
-
     if (fd >= 0)
         shim_hook_renew(fd, NULL);
     return fd;
 }
+extern __typeof__(hook_socket) shim_own_socket
+    __attribute__((alias(SHIM_SYMBOL_TEXT(socket)), visibility("hidden")));
 
 int hook_bind(int fd, const struct sockaddr *addr, socklen_t addr_bytes)
 {

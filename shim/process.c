@@ -8,6 +8,7 @@
 #include "shim/caretaker.h"
 #include "shim/fd_table.h"
 #include "shim/linger.h"
+#include "shim/neighbour.h"
 #include "shim/real.h"
 #include "shim/socket.h"
 #include "shim/stat.h"
@@ -139,6 +140,7 @@ __attribute__((constructor)) static void begin(void)
             (void)RAW_CALL(SYS_exit_group, EX_CONFIG);
     }
     shim_log_set(settings.log_level, program_invocation_short_name, settings.log_path);
+    shim_neighbour_begin();
     engine_set_memory_max(settings.memory_bytes_max);
     engine_set_descriptor_guard(fd_table_set_private);
     engine_share_memory();
