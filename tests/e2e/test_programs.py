@@ -41,12 +41,14 @@ class ProgramsTest(EndToEndTest):
         words = [word.replace("{host}", host).replace("{port}", str(port)) for word in words]
         return [built(words[0]), *words[1:]] if words[0] == "udp_stream" else words
 
-    def transfer(self, pair, data, loss, host=HOST):
+    def transfer(self, pair, data, loss, host=HOST, environment=None):
         send_words, receive_words = pair
         port = harness.free_port()
-        receiver = self.start(self.command(receive_words, host, port)).wait_bound(port)
+        receiver = self.start(self.command(receive_words, host, port),
+                              environment=environment).wait_bound(port)
         relay = self.start_relay(port, "--loss", str(loss), *DISTURBED, host=host)
-        sender = self.start(self.command(send_words, host, relay.port), data=data)
+        sender = self.start(self.command(send_words, host, relay.port), data=data,
+                            environment=environment)
         self.assert_transferred(receiver, data, [sender])
         return relay.stop()
 
@@ -72,6 +74,20 @@ class ProgramsTest(EndToEndTest):
 
     def test_node(self):
         self.each_loss_of_messages(NODE)
+
+    def has_ring(self, plain):
+        """Whether Node has an io_uring when it may: its versions before 20 do not know any."""
+        program = self.start(["node", "-e", "require('fs').readdirSync('/proc/self/fd').forEach(n =>"
+                              "{ try { console.log(require('fs').readlinkSync('/proc/self/fd/' + n))"
+                              " } catch {} })"], environment={"UV_USE_IO_URING": "1"}, plain=plain)
+        self.assertEqual(program.wait(), 0, program.read_errors())
+        return b"[io_uring]" in program.read()
+
+    def test_node_by_io_uring(self):
+        """libuv then gives its sockets to epoll by a ring, which no hook sees."""
+        self.assertEqual(self.has_ring(plain=False), self.has_ring(plain=True))
+        self.transfer(NODE, pack(make_messages(1, MANY_COUNT, MANY_SIZES)), 20,
+                      environment={"UV_USE_IO_URING": "1"})
 
     def test_socat(self):
         self.each_loss_of_bytes(SOCAT)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -326,6 +327,38 @@ START_TEST(ring_poll)
 }
 END_TEST
 
+/* The ring gives a socket to epoll, as libuv does: its readiness comes all the same, on edges too.
+ */
+START_TEST(ring_epoll)
+{
+    struct udp_address own;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = 7};
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int fd = udp_bound(AF_INET, &own);
+    int sender = udp_unbound(AF_INET);
+
+    if (!open_ring())
+        return;
+    io_uring_prep_epoll_ctl(io_uring_get_sqe(&ring), epoll, fd, EPOLL_CTL_ADD, &event);
+    ck_assert_int_eq(io_uring_submit(&ring), 1);
+    ck_assert_int_eq(complete(), 0);
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_eq(epoll_wait(epoll, &event, 1, 0), 0);
+        udp_send_text(sender, "edge", &own);
+        ck_assert_int_eq(epoll_wait(epoll, &event, 1, UDP_PATIENCE_MS), 1);
+        ck_assert_int_eq(event.data.fd, 7);
+        udp_expect_text(fd, "edge", NULL);
+    }
+    io_uring_prep_epoll_ctl(io_uring_get_sqe(&ring), epoll, fd, EPOLL_CTL_DEL, &event);
+    ck_assert_int_eq(io_uring_submit(&ring), 1);
+    ck_assert_int_eq(complete(), 0);
+    udp_send_text(sender, "unheard", &own);
+    udp_expect_text(fd, "unheard", NULL);
+    ck_assert_int_eq(epoll_wait(epoll, &event, 1, 0), 0);
+    io_uring_queue_exit(&ring);
+}
+END_TEST
+
 /* A socket that the ring closes is closed: its port is free, also when the number is a file's by
  * then. */
 START_TEST(ring_close)
@@ -350,8 +383,8 @@ int main(void)
     TCase *tcase = tcase_create("past the hooks");
     SRunner *runner = srunner_create(suite);
     const TTest *const tests[] = {
-        socket_by_number, transfer_by_number, stream,    closed_stream,
-        from_file,        through_pipes,      ring_poll, ring_close,
+        socket_by_number, transfer_by_number, stream,     closed_stream, from_file,
+        through_pipes,    ring_poll,          ring_epoll, ring_close,
     };
 
     tcase_set_timeout(tcase, UDP_PATIENCE_MS / 1000 * 3);
