@@ -122,6 +122,10 @@ void engine_socket_destroy(struct engine_socket *sock);
  * with. No callback runs once it returned. Not from a callback. */
 void engine_socket_detach(struct engine_socket *sock);
 
+/* In a forked child, before it has sockets of its own: engine_socket_detach for all it came with.
+ */
+void engine_detach_inherited(void);
+
 /* engine_socket_destroy from where that may not be called: while entered, also in a callback.
  * No callback runs from here on; soon the engine thread closes the wire, frees everything and calls
  * on_retired (NULL: nothing) with the socket's context, with nothing entered. The socket must not

@@ -5,11 +5,14 @@
 #include "engine/forward.h"
 #include "engine/random.h"
 
+#include <sys/mman.h>
+
 #define PORT_COUNT       65536u
+#define PAGE_BYTES       4096u /* where they are larger, the table is emptied by hand */
 #define MOVE_COUNT_BATCH 64u
 
 /* How many sockets of the process have the port. Pages that nobody writes to cost nothing. */
-static _Atomic uint32_t port_counts[PORT_COUNT];
+static _Alignas(PAGE_BYTES) _Atomic uint32_t port_counts[PORT_COUNT];
 
 static void leave_forward(struct engine_socket *sock)
 {
@@ -51,6 +54,16 @@ void engine_share_forget(struct engine_socket *sock)
     uint16_t before = atomic_exchange(&sock->shared_port, 0);
 
     atomic_fetch_sub(&port_counts[before], before != 0);
+}
+
+/* Its pages are zero again, and none of them is read or copied. */
+void engine_share_forget_all(void)
+{
+    if (madvise(port_counts, sizeof port_counts, MADV_DONTNEED) == 0)
+        return;
+    for (size_t port = 0; port < PORT_COUNT; port++)
+        if (atomic_load(&port_counts[port]) != 0)
+            atomic_store(&port_counts[port], 0);
 }
 
 static bool has_company(const struct engine_socket *sock)

@@ -15,6 +15,9 @@
 void engine_share_update(struct engine_socket *sock);
 void engine_share_forget(struct engine_socket *sock);
 
+/* The same for all sockets, in a forked child that has none of its own. */
+void engine_share_forget_all(void);
+
 /* Locked. Whether the packet is to be handed over by engine_share_hand_over, with nothing
  * locked, instead of being received here. */
 bool engine_share_is_stray(const struct engine_socket *sock, const struct wire_packet *packet);

@@ -9,9 +9,18 @@
 
 #include <errno.h>
 
+/* Sockets come in chunks that are never unmapped: fork copies each page that is written to after
+ * it, on both sides, and what is locked across a fork is written to. */
+#define CHUNK_COUNT 30u
+
+struct chunk {
+    struct engine_socket sockets[CHUNK_COUNT];
+};
+
 static struct {
     pthread_mutex_t lock; /* outermost */
     struct engine_socket *first;
+    struct engine_socket *idle;
     bool has_arena;
     bool is_inherited; /* a forked child that has not made a socket of its own */
     struct engine_signal_mask fork_mask;
@@ -100,6 +109,40 @@ static int start_engine(void)
     return result;
 }
 
+/* Under the list's lock. */
+static void add_chunk(void)
+{
+    struct chunk *chunk = engine_sys_map(sizeof *chunk);
+
+    for (size_t index = 0; chunk != NULL && index < CHUNK_COUNT; index++) {
+        chunk->sockets[index].next = sockets.idle;
+        sockets.idle = &chunk->sockets[index];
+    }
+}
+
+static struct engine_socket *take_memory(void)
+{
+    pthread_mutex_lock(&sockets.lock);
+    if (sockets.idle == NULL)
+        add_chunk();
+    struct engine_socket *sock = sockets.idle;
+
+    if (sock != NULL)
+        sockets.idle = sock->next;
+    pthread_mutex_unlock(&sockets.lock);
+    if (sock != NULL)
+        memset(sock, 0, sizeof *sock);
+    return sock;
+}
+
+static void give_memory(struct engine_socket *sock)
+{
+    pthread_mutex_lock(&sockets.lock);
+    sock->next = sockets.idle;
+    sockets.idle = sock;
+    pthread_mutex_unlock(&sockets.lock);
+}
+
 static void list_insert(struct engine_socket *sock)
 {
     pthread_mutex_lock(&sockets.lock);
@@ -158,7 +201,7 @@ static void free_socket(struct engine_socket *sock)
 {
     engine_share_forget(sock);
     pthread_mutex_destroy(&sock->lock);
-    engine_sys_unmap(sock, sizeof *sock);
+    give_memory(sock);
 }
 
 static void run_free(struct engine_job *job)
@@ -173,13 +216,13 @@ static int create(struct engine_socket **out, int wire_fd,
 
     if (result < 0)
         return result;
-    struct engine_socket *sock = engine_sys_map(sizeof *sock);
+    struct engine_socket *sock = take_memory();
 
     if (sock == NULL)
         return -ENOMEM;
     result = init_socket(sock, wire_fd, options);
     if (result < 0) {
-        engine_sys_unmap(sock, sizeof *sock);
+        give_memory(sock);
         return result;
     }
     list_insert(sock);
@@ -278,6 +321,23 @@ void engine_socket_detach(struct engine_socket *sock)
     engine_socket_unlock(sock);
     free_later(sock, is_owned);
     engine_sys_restore_signals(mask);
+}
+
+void engine_detach_inherited(void)
+{
+    pthread_mutex_lock(&sockets.lock);
+    while (sockets.first != NULL) {
+        struct engine_socket *sock = sockets.first;
+
+        RUDP_ASSERT(!sock->is_owned);
+        sockets.first = sock->next;
+        if (sock->unsent != NULL)
+            wire_batch_release(sock->unsent);
+        sock->next = sockets.idle;
+        sockets.idle = sock;
+    }
+    pthread_mutex_unlock(&sockets.lock);
+    engine_share_forget_all();
 }
 
 static void run_retire(struct engine_job *job)

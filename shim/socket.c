@@ -161,24 +161,11 @@ static void free_unused(void *context, struct shim_socket *sock)
     *unused = sock;
 }
 
-static void collect_running(void *context, struct shim_socket *sock)
-{
-    struct shim_socket **running = context;
-
-    if (atomic_load(&sock->engine) == NULL)
-        return;
-    sock->next_free = *running;
-    *running = sock;
-}
-
 /* The engines run in the parent: here they are copies that nobody uses. */
-static void drop_engines(void)
+static void drop_engine(void *context, struct shim_socket *sock)
 {
-    struct shim_socket *running = NULL;
-
-    shim_socket_each(collect_running, &running);
-    for (; running != NULL; running = running->next_free)
-        engine_socket_detach(atomic_exchange(&running->engine, NULL));
+    (void)context;
+    atomic_store(&sock->engine, NULL);
 }
 
 static void recount_uses(void)
@@ -203,7 +190,8 @@ void shim_socket_after_fork_child(void)
     engine_after_fork_child();
     shim_responder_after_fork_child();
     shim_asker_after_fork_child();
-    drop_engines();
+    shim_socket_each(drop_engine, NULL);
+    engine_detach_inherited();
     shim_unlock(&start_mutex, fork_mask);
     shim_heir_after_fork_child();
     recount_uses();

@@ -422,6 +422,44 @@ START_TEST(vfork_child)
 }
 END_TEST
 
+static long count_faults(int who)
+{
+    struct rusage used;
+
+    UDP_ASSERT_OK(getrusage(who, &used));
+    return used.ru_minflt;
+}
+
+/* Pages that the process and its child had to get in one fork. */
+static long fork_once(void)
+{
+    long before = count_faults(RUSAGE_SELF) + count_faults(RUSAGE_CHILDREN);
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(0);
+    expect_child(child, 0);
+    return count_faults(RUSAGE_SELF) + count_faults(RUSAGE_CHILDREN) - before;
+}
+
+/* A fork does not touch a page for each socket. */
+START_TEST(fork_with_many_sockets)
+{
+    struct udp_address own;
+    struct udp_address other;
+    int fd = udp_bound(AF_INET, &own);
+
+    check_talk(fd, &own, udp_bound(AF_INET, &other));
+    (void)fork_once();
+    long with_few = fork_once();
+
+    for (int count = 0; count < 200; count++)
+        check_talk(fd, &own, udp_bound(AF_INET, &other));
+    (void)fork_once();
+    ck_assert_int_lt(fork_once(), with_few + 200);
+}
+END_TEST
+
 /* --- Exits --------------------------------------------------------------------------------------
  */
 
@@ -475,10 +513,11 @@ int main(void)
     TCase *tcase = tcase_create("process");
     SRunner *runner = srunner_create(suite);
     const TTest *const tests[] = {
-        close_loop,      close_many,         copy_over_private, no_leak,
-        cancelled,       child_sends,        child_answers,     child_keeps,
-        child_connects,  child_of_its_own,   serves_on,         other_programs,
-        vfork_child,     sends_before_close,
+        close_loop,       close_many,         copy_over_private,
+        no_leak,          cancelled,          child_sends,
+        child_answers,    child_keeps,        child_connects,
+        child_of_its_own, serves_on,          other_programs,
+        vfork_child,      sends_before_close, fork_with_many_sockets,
 #ifndef SHIM_TEST_DEFERS_SIGNALS
         send_in_handler,
 #endif
