@@ -38,6 +38,7 @@ __attribute__((constructor)) static void begin(void)
         if (dup2(null, null + 1) != null + 1 || close(null) < 0 || close(null + 1) < 0)
             abort();
     }
+    closefrom(STDERR_FILENO + 1);
 }
 
 __attribute__((destructor)) static void end(void)
