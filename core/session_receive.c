@@ -24,8 +24,17 @@ struct survey {
     bool tells_delivery;
 };
 
+/* Who sends a HELLO need not know anything of the session: it cannot say what became of what the
+ * session sent, nor end it. */
+static bool may_come_with(enum rudp_packet_type packet, enum rudp_frame_type type)
+{
+    return packet != RUDP_PACKET_HELLO || type == RUDP_FRAME_PADDING || type == RUDP_FRAME_PING ||
+           type == RUDP_FRAME_PARAMS || type == RUDP_FRAME_DATA || type == RUDP_FRAME_DATA_START;
+}
+
 /* First pass: every frame reads and makes sense. */
-static enum rudp_drop check_frames(const struct rudp_session *session, struct rudp_reader frames,
+static enum rudp_drop check_frames(const struct rudp_session *session,
+                                   const struct rudp_header *header, struct rudp_reader frames,
                                    struct survey *survey)
 {
     struct rudp_frame frame;
@@ -36,7 +45,8 @@ static enum rudp_drop check_frames(const struct rudp_session *session, struct ru
 
         if (status == RUDP_E_TRUNCATED)
             return RUDP_DROP_TRUNCATED;
-        if (status != RUDP_OK || !frame_is_plausible(session, &frame))
+        if (status != RUDP_OK || !may_come_with(header->type, frame.type) ||
+            !frame_is_plausible(session, &frame))
             return RUDP_DROP_MALFORMED;
         survey->eliciting = survey->eliciting || is_eliciting(frame.type);
         survey->closes = survey->closes || frame.type == RUDP_FRAME_CLOSE;
@@ -256,7 +266,7 @@ enum rudp_drop rudp_session_receive(struct rudp_session *session,
     session->unproven_received_bytes += packet_bytes;
     if (rudp_received_is_duplicate(&session->received, packet_number))
         return RUDP_DROP_DUPLICATE;
-    enum rudp_drop drop = check_frames(session, *frames, &survey);
+    enum rudp_drop drop = check_frames(session, header, *frames, &survey);
 
     if (drop != RUDP_DROP_COUNT)
         return drop;
@@ -358,7 +368,7 @@ enum rudp_drop rudp_session_receive_elsewhere(struct rudp_session *session,
         return RUDP_DROP_WRONG_ADDRESS;
     /* A peer that is gone answers no challenge, and its last word is as good from anywhere: only
      * the peer knows the id. */
-    if (check_frames(session, *frames, &survey) == RUDP_DROP_COUNT && survey.closes)
+    if (check_frames(session, header, *frames, &survey) == RUDP_DROP_COUNT && survey.closes)
         return rudp_session_receive(session, context, header, frames, packet_bytes);
     bool is_candidate =
         session->challenge != 0 && rudp_address_equal(&session->candidate.remote, &path->remote);

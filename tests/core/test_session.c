@@ -158,6 +158,64 @@ START_TEST(impossible_claims_are_malformed)
 }
 END_TEST
 
+/* Delivers a HELLO with that frame to an opener that waits for its peer, and takes it for forged:
+ * nothing of it counts, and the peer's own answer is taken. */
+static void check_forged_hello(bool (*write_frame)(struct rudp_writer *writer))
+{
+    start();
+    puppet_open(&p);
+    ck_assert_uint_eq(puppet_send(&p, "hello", 5), RUDP_OK);
+    puppet_expect(&p, RUDP_PACKET_HELLO);
+    puppet_begin(&p, RUDP_PACKET_HELLO);
+    ck_assert(write_frame(&p.writer));
+    (void)puppet_deliver(&p);
+    ck_assert_uint_eq(puppet_drops(&p, RUDP_DROP_MALFORMED), 1);
+    ck_assert_uint_eq(p.event_counts[RUDP_EVENT_CLOSED], 0);
+    ck_assert_uint_eq(rudp_session_queued_bytes(p.session), 6);
+    p.own_id = OTHER_ID;
+    p.next_pn = 0;
+    puppet_begin(&p, RUDP_PACKET_HELLO_ACK);
+    (void)puppet_deliver(&p);
+    ck_assert_uint_eq(p.event_counts[RUDP_EVENT_ESTABLISHED], 1);
+    ck_assert_uint_eq(p.event_counts[RUDP_EVENT_PEER_RESTARTED], 0);
+    finish();
+}
+
+static bool write_ack_of_hello(struct rudp_writer *writer)
+{
+    struct rudp_ack_frame ack = {.range_count = 1, .ranges = {{0, 0}}};
+
+    return rudp_wire_write_ack(writer, &ack);
+}
+
+static bool write_delivery_of_all(struct rudp_writer *writer)
+{
+    struct rudp_credit_frame credit = {.delivered_offset = 6, .limit_offset = 100000};
+
+    return rudp_wire_write_credit(writer, &credit);
+}
+
+static bool write_abort(struct rudp_writer *writer)
+{
+    return rudp_wire_write_close(writer, RUDP_CLOSE_ABORTED);
+}
+
+static bool write_end(struct rudp_writer *writer)
+{
+    return rudp_wire_write_fin(writer, 0);
+}
+
+/* A HELLO may come from anybody: it claims no delivery and ends nothing. */
+START_TEST(hello_says_nothing_of_the_session)
+{
+    static bool (*const write_frame[])(struct rudp_writer * writer) = {
+        write_ack_of_hello, write_delivery_of_all, write_abort, write_end};
+
+    for (size_t i = 0; i < sizeof write_frame / sizeof write_frame[0]; i++)
+        check_forged_hello(write_frame[i]);
+}
+END_TEST
+
 /* A handshake of somebody else with a known id is not taken. */
 START_TEST(hello_ack_of_another_peer_is_unexpected)
 {
@@ -772,12 +830,13 @@ int main(void)
 {
     return SUITE_RUN(
         "session", packet_is_taken_once, malformed_packet_has_no_effect, cut_frame_has_no_effect,
-        impossible_claims_are_malformed, hello_ack_of_another_peer_is_unexpected,
-        bytes_beyond_the_credit_are_dropped, too_many_gaps_are_dropped,
-        data_without_memory_is_not_acknowledged, impossible_message_is_a_protocol_error,
-        contradicting_fin_is_malformed, peek_into_short_buffer_keeps_the_message,
-        full_buffer_is_followed_by_writable, refused_for_memory_is_followed_by_writable,
-        send_after_close_is_refused, flushed_is_acknowledged, tag_is_kept, packet_size_is_clamped,
+        impossible_claims_are_malformed, hello_says_nothing_of_the_session,
+        hello_ack_of_another_peer_is_unexpected, bytes_beyond_the_credit_are_dropped,
+        too_many_gaps_are_dropped, data_without_memory_is_not_acknowledged,
+        impossible_message_is_a_protocol_error, contradicting_fin_is_malformed,
+        peek_into_short_buffer_keeps_the_message, full_buffer_is_followed_by_writable,
+        refused_for_memory_is_followed_by_writable, send_after_close_is_refused,
+        flushed_is_acknowledged, tag_is_kept, packet_size_is_clamped,
         blocked_sender_asks_for_credit, little_credit_of_an_opener_is_kept,
         credit_below_the_assumed_one_is_asked_for, blocked_peer_is_told_the_credit,
         delivery_inside_a_message_is_survived, keepalive_probes_an_idle_session,

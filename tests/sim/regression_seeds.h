@@ -29,4 +29,8 @@
     X(empty_first_answer, 351074)        /* no bug: nothing told which incarnation's it was */     \
     X(credit_below_what_was_sent, 623634) /* the rest was dropped for ever by a closing side */
 
+/* X(name, seed, feature): those of rudp-sim --scenario. */
+#define FORCED_REGRESSION_SEED_MAP(X)                                                              \
+    X(forged_delivery_in_a_hello, 2149690, SCENARIO_MTU) /* of 5 bytes that a HELLO told */
+
 #endif

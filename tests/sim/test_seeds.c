@@ -27,6 +27,14 @@ static void run_seed(uint64_t seed, uint32_t forced)
     END_TEST
 REGRESSION_SEED_MAP(REGRESSION)
 
+#define FORCED_REGRESSION(name, seed, feature)                                                     \
+    START_TEST(name)                                                                               \
+    {                                                                                              \
+        run_seed(seed, 1u << (feature));                                                           \
+    }                                                                                              \
+    END_TEST
+FORCED_REGRESSION_SEED_MAP(FORCED_REGRESSION)
+
 /* The same seed makes the same run, bit for bit; another seed makes another. */
 START_TEST(seed_replays_exactly)
 {
@@ -69,8 +77,9 @@ int main(void)
     SRunner *runner = srunner_create(suite);
 
     tcase_set_timeout(tcase, SECONDS_MAX);
-#define ADD(name, seed) tcase_add_test(tcase, name);
+#define ADD(name, ...) tcase_add_test(tcase, name);
     REGRESSION_SEED_MAP(ADD)
+    FORCED_REGRESSION_SEED_MAP(ADD)
 #undef ADD
     tcase_add_test(tcase, seed_replays_exactly);
     tcase_add_loop_test(tcase, seeds_hold_invariants, 0, GROUP_COUNT);
