@@ -22,6 +22,7 @@ static struct {
     int epoll_fd;
     int wake_fd;
     bool is_started;
+    _Atomic uint32_t is_running; /* runs our code: its start is over */
 } thread = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct engine_timer *timer_of(struct rudp_wheel_entry *entry)
@@ -109,6 +110,8 @@ void engine_thread_run(void)
 static void *thread_main(void *argument)
 {
     (void)argument;
+    atomic_store(&thread.is_running, true);
+    engine_sys_futex_wake_all(&thread.is_running);
     engine_thread_run();
     return NULL;
 }
@@ -215,6 +218,7 @@ int engine_thread_become(void)
     int result = prepare_locked();
 
     thread.is_started = result == 0;
+    atomic_store(&thread.is_running, thread.is_started);
     pthread_mutex_unlock(&thread.lock);
     return result;
 }
@@ -356,9 +360,14 @@ void engine_thread_stats(struct engine_thread_stats *stats)
     pthread_mutex_unlock(&thread.lock);
 }
 
+/* A thread that starts may be in code that is not ours and hold a lock of it, which the child would
+ * find locked for ever: allocators and sanitizers do work of their own at the beginning of a
+ * thread. Later it calls nothing but the kernel. */
 void engine_thread_before_fork(void)
 {
     pthread_mutex_lock(&thread.lock);
+    while (thread.is_started && !atomic_load(&thread.is_running))
+        engine_sys_futex_wait(&thread.is_running, false, RUDP_NEVER);
 }
 
 void engine_thread_after_fork_parent(void)
@@ -375,6 +384,7 @@ void engine_thread_after_fork_child(void)
     }
     thread.jobs = NULL;
     thread.is_started = false;
+    atomic_store(&thread.is_running, false);
     atomic_store(&parking.state, PARK_NONE);
     pthread_mutex_unlock(&thread.lock);
 }
