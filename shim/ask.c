@@ -15,6 +15,9 @@
 /* An owner answers at once, or as soon as it gets a processor. */
 #define ANSWER_US_MAX (2u * RUDP_US_PER_S)
 
+/* Who lets go does not wait longer: what it read may come again then. */
+#define LOOK_US_MAX (500u * RUDP_US_PER_MS)
+
 /* What both sides may be built differently for (32 bits, another C library) has one form: no
  * padding, no pointer. */
 struct answer {
@@ -119,6 +122,7 @@ struct question {
     size_t bytes;
     int fds[PARCEL_FD_COUNT_MAX]; /* the first is where the answer is to be sent */
     size_t fd_count;
+    uint64_t patience_us;
     uint64_t deadline_us;
     int answer_fd;
 };
@@ -145,7 +149,7 @@ static bool ask(const struct fd_table_seen *seen, struct question *question)
 {
     int ends[2];
 
-    question->deadline_us = engine_now_us() + ANSWER_US_MAX;
+    question->deadline_us = engine_now_us() + question->patience_us;
     if (RAW_CALL(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, raw_pointer(ends)) < 0)
         return false;
     question->fds[0] = ends[1];
@@ -183,7 +187,7 @@ static int receive_wire(int fd, struct answer *answer)
 
 static int ask_for_wire(const struct fd_table_seen *seen, struct answer *answer)
 {
-    struct question question = {.type = SHIM_PAIR_ASK, .fd_count = 1};
+    struct question question = {.type = SHIM_PAIR_ASK, .fd_count = 1, .patience_us = ANSWER_US_MAX};
 
     if (!ask(seen, &question))
         return -1;
@@ -252,6 +256,7 @@ bool shim_ask_connect(const struct fd_table_seen *seen, const struct sockaddr *a
         .bytes = addr_bytes,
         .fds = {-1, seen->fd},
         .fd_count = 2,
+        .patience_us = ANSWER_US_MAX,
     };
     int32_t answer;
 
@@ -269,6 +274,20 @@ bool shim_ask_connect(const struct fd_table_seen *seen, const struct sockaddr *a
     if (is_answered)
         *result = answer;
     return is_answered;
+}
+
+/* It has no answer: when the owner has dealt with it the kernel closes the descriptor that came
+ * along.
+ */
+void shim_ask_to_look(struct shim_socket *sock, int fd)
+{
+    struct fd_table_seen seen = {sock, atomic_load(&sock->cookie), fd};
+    struct question question = {.type = SHIM_PAIR_READ, .fd_count = 1, .patience_us = LOOK_US_MAX};
+    struct engine_signal_mask mask = engine_sys_block_signals();
+
+    if (ask(&seen, &question))
+        (void)RAW_CALL(SYS_close, question.answer_fd);
+    engine_sys_restore_signals(mask);
 }
 
 /* --- Answering ----------------------------------------------------------------------------------

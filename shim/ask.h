@@ -25,6 +25,10 @@ static inline void shim_ask_if_due(const struct fd_table_seen *seen)
         shim_ask(seen);
 }
 
+/* This process may have read from fd, and is about to let go of it: has the owner look what is
+ * read, and waits for that, a bounded time. Not entered. errno kept. */
+void shim_ask_to_look(struct shim_socket *sock, int fd);
+
 /* connect(2) by the owner. False: it did not answer, and nothing is known. Else *result is 0 or a
  * negative errno. Not entered. errno kept. */
 bool shim_ask_connect(const struct fd_table_seen *seen, const struct sockaddr *addr,

@@ -282,13 +282,29 @@ static bool is_any(const struct shim_socket *sock)
     return true;
 }
 
+/* Some of its numbers may be closed by the exec. */
+static void tell_read(void)
+{
+    for (int fd = fd_table_next(0, INT_MAX); fd >= 0;
+         fd = fd_table_next((unsigned int)fd + 1, INT_MAX)) {
+        struct shim_socket *sock = fd_table_acquire(fd);
+
+        if (sock == NULL)
+            continue;
+        shim_linger_tell_read(sock, fd);
+        shim_socket_release(sock);
+    }
+}
+
 pid_t shim_caretaker_before_exec(void)
 {
     int saved_errno = errno;
     pid_t caretaker = 0;
 
-    if (!shim_process_is_guest())
+    if (!shim_process_is_guest()) {
+        tell_read();
         caretaker = start_for(is_any);
+    }
     if (caretaker != 0)
         engine_thread_park(); /* exec ends it at any point */
     errno = saved_errno;
@@ -323,6 +339,8 @@ static void close_own_copies(void)
         if (may_be_held(sock)) {
             shim_linger_count_unread(sock, fd);
             (void)RAW_CALL(SYS_close, fd);
+        } else if (shim_socket_engine(sock) == NULL) {
+            shim_linger_tell_read(sock, fd);
         }
         shim_socket_release(sock);
     }

@@ -210,6 +210,9 @@ static void heed(struct shim_socket *sock, const struct shim_pair_header *header
         atomic_store(&sock->shared->wanted_controls, header->interface_index & SHIM_CONTROL_ALL);
         shim_deliver_choose_frame(sock);
         break;
+    case SHIM_PAIR_READ:
+        shim_reading_confirm(sock);
+        break;
     default:
         sock->shared->strange_count++;
         break;

@@ -2,6 +2,7 @@
 #include "shim/linger.h"
 
 #include "engine/system.h"
+#include "shim/ask.h"
 #include "shim/connect.h"
 #include "shim/deliver.h"
 #include "shim/drain.h"
@@ -59,7 +60,7 @@ void shim_linger_begin(struct shim_socket *sock)
     if (atomic_load(&sock->phase) >= SHIM_LINGER)
         return;
     set_phase(sock, SHIM_LINGER);
-    shim_reading_confirm(sock); /* nobody counted, and nobody can read any more */
+    shim_reading_confirm(sock); /* of a number that was closed where no hook saw it */
     shim_drain_resume(sock);    /* what was written to A before it was closed */
     shim_deliver_watch(sock);
     rudp_endpoint_set_accepting(endpoint, false);
@@ -95,15 +96,31 @@ static void count_unread(void *context, const struct shim_pair_header *header, s
             peer->unread_bytes += rudp_message_stream_bytes(bytes);
 }
 
-void shim_linger_count_unread(struct shim_socket *sock, int fd)
+/* In a process that does not run the socket: whether it may have read from it. */
+static bool is_reader(const struct shim_socket *sock)
+{
+    return sock->is_client ? atomic_load(&sock->wire_fd) >= 0 : atomic_load(&sock->stands_by);
+}
+
+void shim_linger_tell_read(struct shim_socket *sock, int fd)
 {
     struct engine_socket *engine = shim_socket_engine(sock);
-    struct shim_peer *peer;
 
-    if (engine == NULL)
+    if (engine == NULL) {
+        if (is_reader(sock))
+            shim_ask_to_look(sock, fd);
         return;
+    }
     engine_socket_enter(engine);
     shim_reading_confirm(sock);
+    engine_socket_leave(engine);
+}
+
+/* Entered. */
+static void confirm_counted(struct shim_socket *sock, int fd)
+{
+    struct shim_peer *peer;
+
     for (peer = sock->shared->unconfirmed_first; peer != NULL; peer = peer->unconfirmed_next)
         peer->unread_bytes = 0;
     if (sock->shared->unconfirmed_first != NULL)
@@ -112,6 +129,17 @@ void shim_linger_count_unread(struct shim_socket *sock, int fd)
         rudp_session_confirm(shim_socket_endpoint(sock), peer->session, peer->unread_bytes,
                              engine_now_us());
     sock->is_counted = true; /* until it turns out that somebody else holds A */
+}
+
+void shim_linger_count_unread(struct shim_socket *sock, int fd)
+{
+    struct engine_socket *engine = shim_socket_engine(sock);
+
+    shim_linger_tell_read(sock, fd);
+    if (engine == NULL)
+        return;
+    engine_socket_enter(engine);
+    confirm_counted(sock, fd);
     engine_socket_leave(engine);
 }
 

@@ -5,6 +5,10 @@
 
 #include "shim/socket.h"
 
+/* The program may let go of fd: what it has read is told to the sessions, whoever runs them. Not
+ * entered. */
+void shim_linger_tell_read(struct shim_socket *sock, int fd);
+
 /* The program closes fd, or ends, and this may be the last it has of sock: what is unread is not
  * delivered, the peers send it to whoever comes next. Not entered. */
 void shim_linger_count_unread(struct shim_socket *sock, int fd);

@@ -52,6 +52,7 @@ void shim_peer_relink(struct shim_socket *sock, struct shim_peer *peer)
     peer->is_full = false;
     peer->is_closed = false;
     peer->is_unconfirmed = false;
+    peer->mark_count = 0; /* the last message may have been passed and not marked */
     shim_peer_link(sock, peer);
     shim_peer_push_unconfirmed(sock, peer); /* its messages may lie in the pair */
 }

@@ -82,6 +82,8 @@ void shim_reading_confirm(struct shim_socket *sock)
         return;
     long unread_bytes = shim_pair_unread_bytes(sock->pair_fd);
 
+    if (atomic_load(&sock->shared->is_spread) && !shim_pair_is_held(sock->cookie, sock->pair_fd))
+        return; /* dropped, perhaps: after what was counted, so that it is true if A is held now */
     if (unread_bytes == 0)
         confirm_all(sock);
     else if (unread_bytes > 0)

@@ -4,7 +4,10 @@
  * Whoever reads A, in whatever process and by whatever call, tells nobody. But the pair is one
  * queue, so what is unread is the newest part of it, and the kernel says how many bytes that takes.
  * It counts more than the payload of a datagram: what the newest ones must take at least bounds how
- * many of them can be unread. */
+ * many of them can be unread.
+ *
+ * When nobody holds A any more the kernel drops what is unread, which looks like reading from here.
+ * So it counts only what was seen while A was held: who lets go of it waits until that was done. */
 #ifndef RUDP_SHIM_READING_H
 #define RUDP_SHIM_READING_H
 
