@@ -24,6 +24,7 @@
 #define BACKLOG_BYTES    ((size_t)128 * 1024)
 #define BACKLOG_COUNT    8u
 #define BACKLOG_RETRY_US RUDP_US_PER_MS
+#define BACKLOG_US_MAX   (250u * RUDP_US_PER_MS) /* a process may be stopped */
 
 _Static_assert(FORWARD_SLOT_COUNT == 64, "a bit for each slot");
 
@@ -58,6 +59,7 @@ struct backlog {
     uint16_t slot;
     size_t used_bytes; /* 0: free entry */
     uint8_t *data;     /* mapped */
+    uint64_t until_us; /* then it is lost */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* behind a socket's lock */
@@ -265,7 +267,12 @@ static void begin_backlog(uint16_t port, uint16_t slot, const struct iovec *part
 
     if (data == NULL)
         return;
-    *backlog = (struct backlog){.port = port, .slot = slot, .data = data};
+    *backlog = (struct backlog){
+        .port = port,
+        .slot = slot,
+        .data = data,
+        .until_us = engine_now_us() + BACKLOG_US_MAX,
+    };
     append(backlog, parts);
     engine_thread_arm(&backlog_timer, engine_now_us() + BACKLOG_RETRY_US);
 }
@@ -283,7 +290,8 @@ static void on_backlog_due(struct engine_timer *timer)
             continue;
         struct listener *listener = find_listener(backlog->port);
 
-        if (listener != NULL && send_parts(listener, backlog->slot, &part, 1) == -EAGAIN)
+        if (listener != NULL && engine_now_us() < backlog->until_us &&
+            send_parts(listener, backlog->slot, &part, 1) == -EAGAIN)
             any_left = true;
         else
             end_backlog(backlog);
