@@ -201,7 +201,7 @@ static enum rudp_drop receive_hello(struct rudp_endpoint *endpoint,
         return RUDP_DROP_UNEXPECTED; /* our own, thrown back: no session with oneself */
     struct rudp_session *related = find_related(endpoint, arrival, &relation);
 
-    if (relation == HELLO_SAME)
+    if (relation == HELLO_SAME && related->peer_id == header->source_id)
         return deliver(endpoint, related, context, arrival);
     struct rudp_tombstone *tombstone =
         rudp_tombstones_find_peer(&endpoint->tombstones, header->source_id, &arrival->path->remote);
@@ -211,6 +211,8 @@ static enum rudp_drop receive_hello(struct rudp_endpoint *endpoint,
             reply_close(endpoint, tombstone, arrival);
         return RUDP_DROP_DUPLICATE;
     }
+    if (relation == HELLO_SAME) /* both call, and it is no late hello of an earlier session's */
+        return deliver(endpoint, related, context, arrival);
     if (!endpoint->accepting)
         return RUDP_DROP_REFUSED;
     bool proven =

@@ -693,6 +693,26 @@ START_TEST(late_hello_opens_nothing)
 }
 END_TEST
 
+/* Nor does it answer a call that began since: its messages were read already. */
+START_TEST(late_hello_joins_no_later_call)
+{
+    start();
+    puppet_accepted(&p);
+    rudp_session_abort(p.endpoint, p.session, p.now_us);
+    puppet_take_events(&p);
+    rudp_session_release(p.endpoint, p.session);
+    (void)puppet_drain(&p);
+    puppet_open(&p);
+    puppet_expect(&p, RUDP_PACKET_HELLO);
+    puppet_begin(&p, RUDP_PACKET_HELLO);
+    puppet_add_data(&p, 0, "\2yo", 3);
+    (void)puppet_deliver(&p);
+    ck_assert_uint_eq(puppet_drops(&p, RUDP_DROP_DUPLICATE), 1);
+    ck_assert_uint_eq(p.event_counts[RUDP_EVENT_READABLE], 0);
+    finish();
+}
+END_TEST
+
 /* Answers to strangers are bounded; those that do not fit are counted. */
 START_TEST(answers_are_bounded)
 {
@@ -891,8 +911,8 @@ int main(void)
         restart_must_be_proven, restart_replaces_an_accepted_session,
         restart_continues_an_opened_session, unknown_id_is_reset, reset_does_not_answer_everything,
         reset_ends_an_accepted_session, reset_makes_an_opener_call_again, forged_reset_is_ignored,
-        tombstone_answers_late_packets, late_hello_opens_nothing, answers_are_bounded,
-        close_without_memory_is_counted, ordinary_datagrams_are_foreign,
+        tombstone_answers_late_packets, late_hello_opens_nothing, late_hello_joins_no_later_call,
+        answers_are_bounded, close_without_memory_is_counted, ordinary_datagrams_are_foreign,
         damaged_packet_of_a_session_is_counted, cut_or_changed_hello_opens_nothing,
         long_packet_of_unknown_type_is_malformed, new_address_is_challenged_and_moves,
         wrong_path_response_does_not_move, old_packet_from_elsewhere_is_ignored,

@@ -31,6 +31,8 @@
 
 /* X(name, seed, feature): those of rudp-sim --scenario. */
 #define FORCED_REGRESSION_SEED_MAP(X)                                                              \
-    X(forged_delivery_in_a_hello, 2149690, SCENARIO_MTU) /* of 5 bytes that a HELLO told */
+    X(forged_delivery_in_a_hello, 2149690, SCENARIO_MTU) /* of 5 bytes that a HELLO told */        \
+    X(late_hello_joins_a_call, 2331511, SCENARIO_BOTH)   /* past the tombstone of its session */   \
+    X(two_that_close_call_on, 2324387, SCENARIO_BOTH)    /* no bug: until the connect timeout */
 
 #endif

@@ -20,7 +20,7 @@
 #define SIM_SERVER 1u
 
 #define SIM_FAILURE_BYTES_MAX 256u
-#define SIM_BASES_MAX         64u
+#define SIM_BASES_MAX         512u /* a peer is called for CONNECT_US of scenario.c, once a second */
 #define SIM_RECORDED_COUNT    32u
 
 /* When the program ends its session. */
