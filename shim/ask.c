@@ -258,7 +258,7 @@ bool shim_ask_connect(const struct fd_table_seen *seen, const struct sockaddr *a
         .fd_count = 2,
         .patience_us = ANSWER_US_MAX,
     };
-    int32_t answer;
+    int32_t answer = 0;
 
     if (shim_process_is_guest() || addr_bytes > sizeof(struct sockaddr_storage))
         return false;

@@ -155,13 +155,13 @@ static void sort_queue(const struct shim_socket *sock, const struct shim_queue *
 }
 
 /* Taking them and putting them back would change their order for whoever reads meanwhile. */
-static void set_peek_offset(int fd, int offset)
+static bool set_peek_offset(int fd, int offset)
 {
-    (void)RAW_CALL(SYS_setsockopt, fd, SOL_SOCKET, SO_PEEK_OFF, raw_pointer(&offset),
-                   sizeof offset);
+    return RAW_CALL(SYS_setsockopt, fd, SOL_SOCKET, SO_PEEK_OFF, raw_pointer(&offset),
+                    sizeof offset) == 0;
 }
 
-void shim_connect_each_unread(struct shim_socket *sock, int fd,
+bool shim_connect_each_unread(struct shim_socket *sock, int fd,
                               void (*visit)(void *context, const struct shim_pair_header *header,
                                             size_t bytes),
                               void *context)
@@ -169,7 +169,8 @@ void shim_connect_each_unread(struct shim_socket *sock, int fd,
     struct shim_pair_header header;
     long bytes;
 
-    set_peek_offset(fd, 0);
+    if (!set_peek_offset(fd, 0))
+        return false;
     for (;;) {
         bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX,
                          MSG_PEEK | MSG_DONTWAIT, 0, 0);
@@ -180,7 +181,8 @@ void shim_connect_each_unread(struct shim_socket *sock, int fd,
         if (header.type == SHIM_PAIR_DATAGRAM)
             visit(context, &header, payload_bytes);
     }
-    set_peek_offset(fd, -1);
+    (void)set_peek_offset(fd, -1);
+    return true;
 }
 
 /* Bare datagrams in the queue come from the old peer: they get headers that say so before it

@@ -17,8 +17,9 @@ int shim_connect(struct shim_socket *sock, int fd, const struct sockaddr *addr,
 long shim_connect_for_holder(struct shim_socket *sock, int fd, const struct sockaddr *addr,
                              socklen_t addr_bytes);
 
-/* Entered. Calls visit for every datagram that waits in A, of which fd is a copy, in order. */
-void shim_connect_each_unread(struct shim_socket *sock, int fd,
+/* Entered. Calls visit for every datagram that waits in A, of which fd is a copy, in order. False:
+ * the kernel does not show them. */
+bool shim_connect_each_unread(struct shim_socket *sock, int fd,
                               void (*visit)(void *context, const struct shim_pair_header *header,
                                             size_t bytes),
                               void *context);

@@ -123,8 +123,9 @@ static void confirm_counted(struct shim_socket *sock, int fd)
 
     for (peer = sock->shared->unconfirmed_first; peer != NULL; peer = peer->unconfirmed_next)
         peer->unread_bytes = 0;
-    if (sock->shared->unconfirmed_first != NULL)
-        shim_connect_each_unread(sock, fd, count_unread, sock);
+    if (sock->shared->unconfirmed_first != NULL &&
+        !shim_connect_each_unread(sock, fd, count_unread, sock))
+        return;
     while ((peer = shim_peer_pop_unconfirmed(sock)) != NULL)
         rudp_session_confirm(shim_socket_endpoint(sock), peer->session, peer->unread_bytes,
                              engine_now_us());

@@ -14,7 +14,8 @@ extern __typeof__(hook_socket) shim_own_socket;
  * read is not libc's, it reads the kernel's. */
 void shim_neighbour_begin(void);
 
-/* Once, when all constructors have run: says so when a library before ours keeps calls to itself. */
+/* Once, when all constructors have run: says so when a library before ours keeps calls to itself.
+ */
 void shim_neighbour_check(void);
 
 /* hook_socket was called for a domain: it may be the check that asks. */

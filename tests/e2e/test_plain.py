@@ -95,7 +95,8 @@ class AcceptPlainTest(EndToEndTest):
         self.serve_both_kinds(self.serve(lambda port: [*PYTHON_SERVER, HOST, str(port)]))
 
     def test_server_that_forks(self):
-        port = self.serve(lambda port: ["socat", "-b", "65536",
+        # By default socat drops the answer of a program that takes half a second to start.
+        port = self.serve(lambda port: ["socat", "-t", "60", "-b", "65536",
                                         f"UDP4-RECVFROM:{port},bind={HOST},fork", "EXEC:cat"])
         self.serve_both_kinds(port, calls=5, callers=4)
 

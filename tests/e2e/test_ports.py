@@ -55,7 +55,8 @@ class PortTest(EndToEndTest):
 
     def test_socat_with_a_child_for_each_request(self):
         port = harness.free_port()
-        self.serve("socat", f"UDP4-RECVFROM:{port},fork", "EXEC:cat", port=port)
+        # By default socat drops the answer of a program that takes half a second to start.
+        self.serve("socat", "-t", "60", f"UDP4-RECVFROM:{port},fork", "EXEC:cat", port=port)
         self.call(port, 10, 5, *LOSSY)
 
     def test_a_child_for_each_client(self):
