@@ -259,11 +259,13 @@ static bool send_to_one_of(uint64_t slots, uint16_t port, const struct wire_pack
 static void accept_at(struct engine_socket *sock, const struct stray *stray,
                       const struct wire_packet *packet, uint64_t slots)
 {
-    if (stray->is_accepting || stray->is_retired)
-        receive_here(sock, packet);
-    else if (!receive_accepting(stray->port, packet) &&
-             (stray->ids.caller_id == 0 || !send_to_one_of(slots, stray->port, packet)))
-        receive_here(sock, packet);
+    bool stays = stray->is_accepting || stray->is_retired;
+
+    if (!stays && receive_accepting(stray->port, packet))
+        return;
+    if (!stays && stray->ids.caller_id != 0 && send_to_one_of(slots, stray->port, packet))
+        return;
+    receive_here(sock, packet);
 }
 
 void engine_share_accept(const struct engine_socket *sock, uint16_t port,

@@ -147,7 +147,7 @@ static bool send_question(const struct fd_table_seen *seen, const struct questio
 /* False: nobody answers in time. Else answer_fd is readable, and the caller's to close. */
 static bool ask(const struct fd_table_seen *seen, struct question *question)
 {
-    int ends[2];
+    int ends[2] = {-1, -1};
 
     question->deadline_us = engine_now_us() + question->patience_us;
     if (RAW_CALL(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, raw_pointer(ends)) < 0)

@@ -184,6 +184,8 @@ static void lead_object(const struct plugin *plugin, struct image *image)
 
     image->symbols = (const ElfW(Sym) *)find_entry(entries, DT_SYMTAB);
     image->names = (const char *)find_entry(entries, DT_STRTAB);
+    if (image->symbols == NULL || image->names == NULL)
+        return;
     lead_table(plugin, image, find_entry(entries, DT_REL), find_entry(entries, DT_RELSZ),
                sizeof(ElfW(Rel)));
     lead_table(plugin, image, find_entry(entries, DT_RELA), find_entry(entries, DT_RELASZ),
