@@ -456,6 +456,11 @@ struct rudp_session *rudp_endpoint_find(struct rudp_endpoint *endpoint,
     return session;
 }
 
+bool rudp_endpoint_knows(const struct rudp_endpoint *endpoint, const struct rudp_address *remote)
+{
+    return endpoint_find_address(endpoint, remote) != NULL;
+}
+
 void rudp_endpoint_each(struct rudp_endpoint *endpoint,
                         void (*visit)(void *context, struct rudp_session *session), void *context)
 {

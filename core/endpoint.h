@@ -187,6 +187,9 @@ void rudp_endpoint_stats(const struct rudp_endpoint *endpoint, struct rudp_endpo
 struct rudp_session *rudp_endpoint_find(struct rudp_endpoint *endpoint,
                                         const struct rudp_address *remote);
 
+/* Whether any session with that remote address is not over. */
+bool rudp_endpoint_knows(const struct rudp_endpoint *endpoint, const struct rudp_address *remote);
+
 /* Calls visit for every session not yet released, in no particular order. visit must not open,
  * close or release sessions. */
 void rudp_endpoint_each(struct rudp_endpoint *endpoint,
@@ -234,6 +237,12 @@ void rudp_endpoint_set_token_key(struct rudp_endpoint *endpoint, uint64_t k0, ui
 enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct rudp_path *path,
                                     struct rudp_session **session, uint64_t now_us);
 
+/* The hello of a session with that address that was just opened leaves at that time, not before,
+ * unless the peer calls meanwhile: both at once is one session. Without effect once a hello has
+ * left or come. The connect timeout counts from open on. */
+void rudp_endpoint_hold_hello(struct rudp_endpoint *endpoint, const struct rudp_address *remote,
+                              uint64_t until_us, uint64_t now_us);
+
 /* A value of the caller's, kept with the session; 0 at first. */
 void rudp_session_set_tag(struct rudp_session *session, uint64_t tag);
 uint64_t rudp_session_tag(const struct rudp_session *session);
@@ -257,7 +266,7 @@ enum rudp_status rudp_session_send(struct rudp_endpoint *endpoint, struct rudp_s
 
 /* Copies the next message to buffer without taking it. RUDP_E_EMPTY; RUDP_E_BUFFER when it is
  * longer than buffer_bytes (message_bytes then says how long, nothing is copied). Works after
- * CLOSED too, until the session is released. */
+ * CLOSED too, until the session is released, unless this side closed it. */
 enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_session *session,
                                    void *buffer, size_t buffer_bytes, size_t *message_bytes);
 
@@ -277,6 +286,9 @@ void rudp_session_pass_on(struct rudp_endpoint *endpoint, struct rudp_session *s
 void rudp_session_confirm(struct rudp_endpoint *endpoint, struct rudp_session *session,
                           uint64_t unread_bytes, uint64_t now_us);
 uint64_t rudp_message_stream_bytes(size_t message_bytes);
+
+/* Whether all that was passed on is confirmed. */
+bool rudp_session_is_confirmed(const struct rudp_session *session);
 
 /* Ends the session gracefully: what was accepted is still delivered, as long as acknowledgements of
  * it come within the linger time;

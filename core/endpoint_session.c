@@ -23,6 +23,28 @@ enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct
     return status;
 }
 
+static bool has_called(const struct rudp_session *session)
+{
+    return session->state != RUDP_SESSION_HELLO_SENT || session->peer_id != 0 ||
+           session->loss.next_pn != 0;
+}
+
+void rudp_endpoint_hold_hello(struct rudp_endpoint *endpoint, const struct rudp_address *remote,
+                              uint64_t until_us, uint64_t now_us)
+{
+    ENDPOINT_CALL(endpoint);
+    struct rudp_context context = endpoint_context(endpoint, now_us);
+
+    for (struct rudp_session *session = endpoint_find_address(endpoint, remote); session != NULL;
+         session = endpoint_find_next(session)) {
+        if (has_called(session))
+            continue;
+        session->hello_due = until_us <= now_us;
+        session->hello_us = session->hello_due ? RUDP_NEVER : until_us;
+        endpoint_update(endpoint, session, &context);
+    }
+}
+
 void rudp_session_set_tag(struct rudp_session *session, uint64_t tag)
 {
     session->tag = tag;
@@ -78,6 +100,9 @@ enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_s
                                    void *buffer, size_t buffer_bytes, size_t *message_bytes)
 {
     ENDPOINT_CALL(endpoint);
+
+    if (session->closing) /* the peer is told that it was not delivered */
+        return RUDP_E_EMPTY;
     enum rudp_status status = rudp_recv_stream_next(&session->recv, &endpoint->host, message_bytes);
 
     if (status != RUDP_OK) {
@@ -127,6 +152,11 @@ void rudp_session_confirm(struct rudp_endpoint *endpoint, struct rudp_session *s
     session->held_offset =
         unread_bytes == 0 ? RUDP_NEVER : max_u64(session->held_offset, read_offset);
     endpoint_update(endpoint, session, &context);
+}
+
+bool rudp_session_is_confirmed(const struct rudp_session *session)
+{
+    return session->held_offset == RUDP_NEVER;
 }
 
 uint64_t rudp_message_stream_bytes(size_t message_bytes)

@@ -291,7 +291,7 @@ void rudp_session_check_readable(struct rudp_session *session, const struct rudp
 {
     size_t message_bytes;
 
-    if (!session->readable_armed)
+    if (!session->readable_armed || session->closing)
         return;
     enum rudp_status status = rudp_recv_stream_next(&session->recv, context->host, &message_bytes);
 

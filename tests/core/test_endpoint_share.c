@@ -32,6 +32,7 @@ static void start(void)
 
     rudp_config_init(&config);
     config.ack_delay_us_max = 0;
+    config.reopens = true;
     capped_host_init(&memory, SIZE_MAX, 1);
     now_us = RUDP_US_PER_S;
     wire = FIRST;
@@ -299,9 +300,104 @@ START_TEST(tokens_are_shared)
 }
 END_TEST
 
+static struct rudp_session *open_held(void)
+{
+    struct rudp_session *session;
+
+    wire = SECOND;
+    ck_assert_int_eq(rudp_endpoint_open(endpoints[SECOND], &to_peer, &session, now_us), RUDP_OK);
+    rudp_endpoint_hold_hello(endpoints[SECOND], &to_peer.remote, now_us + 60 * RUDP_US_PER_S,
+                             now_us);
+    send_text(SECOND, session, "answer");
+    return session;
+}
+
+/* A hello that is held leaves when it is let go; one that has left is not held. */
+START_TEST(held_hello_waits)
+{
+    start();
+    struct rudp_session *session = open_held();
+
+    run();
+    ck_assert_ptr_null(opened[PEER]);
+    rudp_endpoint_hold_hello(endpoints[SECOND], &to_peer.remote, now_us, now_us);
+    run();
+    ck_assert_ptr_nonnull(opened[PEER]);
+    rudp_endpoint_hold_hello(endpoints[SECOND], &to_peer.remote, RUDP_NEVER, now_us);
+    send_text(SECOND, session, "more");
+    run();
+    check_read(PEER, opened[PEER], "answer");
+    check_read(PEER, opened[PEER], "more");
+    finish();
+}
+END_TEST
+
+/* The peer's own call ends the wait, and both are one session. */
+START_TEST(call_ends_a_hold)
+{
+    start();
+    struct rudp_session *session = open_held();
+
+    ck_assert_int_eq(rudp_endpoint_open(endpoints[PEER], &to_port, &call, now_us), RUDP_OK);
+    send_text(PEER, call, "one");
+    run();
+    check_read(SECOND, session, "one");
+    check_read(PEER, call, "answer");
+    ck_assert_uint_eq(session_count(PEER), 1);
+    ck_assert_uint_eq(session_count(SECOND), 1);
+    finish();
+}
+END_TEST
+
+/* A peer goes to the other endpoint on the port, which opens a session while the first one closes
+ * its own: what the first has read does not come again, what it has not comes to the other. */
+START_TEST(closed_peer_goes_to_the_one_that_holds)
+{
+    start();
+    open_to_first();
+    check_read(FIRST, opened[FIRST], "one");
+    struct rudp_session *session = open_held();
+
+    ck_assert(rudp_endpoint_knows(endpoints[FIRST], &to_peer.remote));
+    rudp_session_close(endpoints[FIRST], opened[FIRST], now_us);
+    send_text(PEER, call, "two");
+    run();
+    ck_assert(!rudp_endpoint_knows(endpoints[FIRST], &to_peer.remote));
+    check_read(SECOND, session, "two");
+    check_read(PEER, call, "answer");
+    rudp_session_release(endpoints[FIRST], opened[FIRST]);
+    finish();
+}
+END_TEST
+
+/* What was passed on is confirmed when all of it is. */
+START_TEST(passed_on_is_confirmed)
+{
+    char text[8];
+    size_t bytes;
+
+    start();
+    open_to_first();
+    struct rudp_session *session = opened[FIRST];
+
+    ck_assert(rudp_session_is_confirmed(session));
+    ck_assert_int_eq(rudp_session_peek(endpoints[FIRST], session, text, sizeof text, &bytes),
+                     RUDP_OK);
+    rudp_session_pass_on(endpoints[FIRST], session, now_us);
+    ck_assert(!rudp_session_is_confirmed(session));
+    rudp_session_confirm(endpoints[FIRST], session, rudp_message_stream_bytes(bytes), now_us);
+    ck_assert(!rudp_session_is_confirmed(session));
+    rudp_session_confirm(endpoints[FIRST], session, 0, now_us);
+    ck_assert(rudp_session_is_confirmed(session));
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("endpoint_share", everything_moves_with_a_session, untaken_events_move,
                      strays_are_claimed_by_their_endpoint, repeated_hello_is_claimed,
-                     foreign_packets_are_not_claimed, refused_session_goes_back, tokens_are_shared);
+                     foreign_packets_are_not_claimed, refused_session_goes_back, tokens_are_shared,
+                     held_hello_waits, call_ends_a_hold, closed_peer_goes_to_the_one_that_holds,
+                     passed_on_is_confirmed);
 }
