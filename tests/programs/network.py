@@ -315,6 +315,7 @@ LoadPlugin unixsock
     put_values(lab, client, control)
 
     def stored():
+        flush(control)  # again and again: values that a thread of the client still held back
         return sum(read_file(path).count(b"\n") - 1
                    for path in glob.glob(f"{directory}/lab/test/gauge-*"))
     arrived = lab.watch(stored, VALUES)
@@ -334,7 +335,7 @@ WriteThreads 1
 
 
 def put_values(lab, client, control):
-    harness.poll_until(lambda: os.path.exists(control) or not client.is_running(), "collectd is up",
+    harness.poll_until(lambda: listens(control) or not client.is_running(), "collectd is up",
                        lab.remaining_s())
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(control)
@@ -343,6 +344,17 @@ def put_values(lab, client, control):
                 print(f"PUTVAL lab/test/gauge-{index % 20} interval=1 {1000000000 + index}:{index}",
                       file=stream, flush=True)
                 stream.readline()
+
+
+def listens(control):
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(control) == 0
+
+
+def flush(control):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(control)
+        with connection.makefile("rw") as stream:
             print("FLUSH plugin=network", file=stream, flush=True)
             stream.readline()
 
