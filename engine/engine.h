@@ -68,6 +68,11 @@ struct engine_handler {
     bool (*on_leave)(void *context, struct engine_socket *sock, struct rudp_session *session);
     void (*on_join)(void *context, struct engine_socket *sock, struct rudp_session *session);
 
+    /* The program talks to the session's peer from another process on the same port now: close the
+     * session, once the program has what lies in its queue, or when this is called again and again.
+     * NULL: it stays as it is. */
+    void (*on_cede)(void *context, struct engine_socket *sock, struct rudp_session *session);
+
     /* The wire reported an error (errno value), for example ECONNREFUSED after an ICMP message.
      * remote is NULL when unknown. NULL handler: ignored. */
     void (*on_wire_error)(void *context, struct engine_socket *sock,
@@ -147,6 +152,13 @@ void engine_socket_leave(struct engine_socket *sock);
 struct rudp_endpoint *engine_socket_endpoint(struct engine_socket *sock);
 int engine_socket_wire_fd(const struct engine_socket *sock);
 
+/* rudp_endpoint_open now, on a port that other processes may share: those that have a session with
+ * that peer end it first (engine_handler.on_cede), and the hello waits for that, as long as they
+ * say that they do. */
+enum rudp_status engine_socket_open_session(struct engine_socket *sock,
+                                            const struct rudp_path *path,
+                                            struct rudp_session **session);
+
 /* Sends an ordinary datagram on the wire, from path->local if that is given and the wire is not
  * bound to an address. Entered. 0 or a negative errno: -EAGAIN when the wire is full. */
 int engine_socket_send_datagram(struct engine_socket *sock, const struct rudp_path *path,
@@ -155,6 +167,9 @@ int engine_socket_send_datagram(struct engine_socket *sock, const struct rudp_pa
 /* Tells the engine that the wire was bound or connected, so that it knows whether packets need a
  * source address (wildcard sockets answer from the address they were spoken to). While entered. */
 void engine_socket_wire_changed(struct engine_socket *sock);
+
+/* Whether other processes have sockets on the port. While entered. */
+bool engine_socket_has_company(const struct engine_socket *sock);
 
 /* After the wire was bound or connected, not while entered: sessions of this socket and of others
  * of the process on the same port go where the kernel now delivers their packets (a socket

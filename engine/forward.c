@@ -1,6 +1,7 @@
 #include "engine/forward.h"
 
 #include "core/list.h"
+#include "engine/cede.h"
 #include "engine/consult.h"
 #include "engine/descriptor.h"
 #include "engine/engine.h"
@@ -152,6 +153,13 @@ static void heed(uint16_t port, const struct prefix *prefix, const uint8_t *data
     case FORWARD_UNKNOWN:
     case FORWARD_UNWANTED:
         engine_consult_on_answer(prefix->slot, prefix->number, (enum forward_kind)prefix->kind);
+        break;
+    case FORWARD_CEDE:
+        engine_cede_answer(port, prefix->slot, prefix->number, &prefix->remote);
+        break;
+    case FORWARD_CEDING:
+    case FORWARD_CEDED:
+        engine_cede_on_answer(prefix->slot, prefix->number, (enum forward_kind)prefix->kind);
         break;
     default:
         break;

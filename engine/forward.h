@@ -20,6 +20,9 @@ enum forward_kind {
     FORWARD_TAKEN,    /* it is mine */
     FORWARD_UNKNOWN,  /* it is not; as a stranger's I would accept it */
     FORWARD_UNWANTED, /* it is not, and I accept none */
+    FORWARD_CEDE,     /* end your session with the packet's sender (cede.h); there is no packet */
+    FORWARD_CEDING,   /* it takes a while */
+    FORWARD_CEDED,    /* I have none */
 };
 
 /* One more socket of this process on the port, which others may share. Returns its slot, 0: none is

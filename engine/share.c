@@ -1,6 +1,7 @@
 #include "engine/share.h"
 
 #include "core/list.h"
+#include "engine/cede.h"
 #include "engine/consult.h"
 #include "engine/forward.h"
 #include "engine/random.h"
@@ -92,6 +93,8 @@ struct search {
     bool (*matches)(struct search *search, struct engine_socket *sock);
     struct rudp_claim_ids ids;          /* found on the way by owns_packet */
     const struct engine_socket *wanted; /* of is_wanted */
+    const struct rudp_address *remote;  /* of cede */
+    bool any_left;                      /* found by cede */
 };
 
 /* Locked and to be unlocked by the caller; NULL: none. */
@@ -158,6 +161,15 @@ static void receive_locked(struct engine_socket *sock, const struct wire_packet 
     engine_socket_unlock(sock);
 }
 
+static void receive_here(struct engine_socket *sock, const struct wire_packet *packet)
+{
+    engine_socket_lock(sock);
+    if (sock->is_retired)
+        engine_socket_unlock(sock);
+    else
+        receive_locked(sock, packet);
+}
+
 bool engine_share_receive_known(uint16_t port, const struct wire_packet *packet,
                                 struct rudp_claim_ids *ids)
 {
@@ -196,20 +208,65 @@ void engine_share_receive(uint16_t port, const struct wire_packet *packet)
     struct search search = {.port = port, .packet = packet, .matches = is_any_socket};
     struct rudp_claim_ids ids;
 
-    if (engine_share_receive_known(port, packet, &ids) || receive_accepting(port, packet))
+    if (engine_share_receive_known(port, packet, &ids))
         return;
-    struct engine_socket *target = find(&search); /* to be told that nobody knows it */
+    if (ids.caller_id != 0 && receive_accepting(port, packet))
+        return;
+    struct engine_socket *target = find(&search);
 
-    if (target != NULL)
-        receive_locked(target, packet);
+    if (target == NULL)
+        return;
+    engine_socket_unlock(target); /* it is freed on this thread only */
+    /* The slot may have been another process's before: one of the others may have gone on. */
+    if (!engine_consult(target, port, packet, &ids))
+        receive_here(target, packet);
 }
+
+/* --- Peers that change processes -------------------------------------------------------------- */
+
+/* Every socket is one that does not match: all are looked at. */
+static bool cede(struct search *search, struct engine_socket *sock)
+{
+    struct rudp_session *session = rudp_endpoint_find(sock->endpoint, search->remote);
+
+    if (session != NULL && sock->handler.on_cede != NULL) {
+        sock->handler.on_cede(sock->context, sock, session);
+        engine_socket_settle(sock);
+    }
+    if (rudp_endpoint_knows(sock->endpoint, search->remote) && sock->handler.on_cede != NULL)
+        search->any_left = true;
+    return false;
+}
+
+bool engine_share_cede(uint16_t port, const struct rudp_address *remote)
+{
+    struct search search = {.port = port, .remote = remote, .matches = cede};
+
+    (void)find(&search);
+    return search.any_left;
+}
+
+void engine_share_hold_hello(const struct engine_socket *sock, uint16_t port,
+                             const struct rudp_address *remote, uint64_t until_us)
+{
+    struct search search = {.port = port, .matches = is_wanted, .wanted = sock};
+    struct engine_socket *target = find(&search);
+
+    if (target == NULL)
+        return;
+    rudp_endpoint_hold_hello(target->endpoint, remote, until_us, engine_now_us());
+    engine_socket_settle(target);
+    engine_socket_unlock(target);
+}
+
+/* --- Strays ----------------------------------------------------------------------------------- */
 
 /* What a stray names, and how the socket is that it came to. */
 struct stray {
     struct rudp_claim_ids ids;
     uint16_t port;
     bool is_forwarded; /* other processes may share the port */
-    bool is_accepting;
+    bool is_accepting; /* a call from there */
     bool is_connected;
     bool is_retired;
 };
@@ -224,20 +281,13 @@ static struct stray survey(struct engine_socket *sock, const struct wire_packet 
         (void)rudp_endpoint_claim(sock->endpoint, &packet->remote, packet->data, packet->bytes,
                                   &stray.ids);
         stray.is_forwarded = sock->forward_port != 0;
-        stray.is_accepting = rudp_endpoint_is_accepting(sock->endpoint);
         stray.is_connected = sock->wire.is_connected;
+        stray.is_accepting =
+            rudp_endpoint_is_accepting(sock->endpoint) &&
+            (!stray.is_connected || rudp_address_equal(&sock->wire.peer, &packet->remote));
     }
     engine_socket_unlock(sock);
     return stray;
-}
-
-static void receive_here(struct engine_socket *sock, const struct wire_packet *packet)
-{
-    engine_socket_lock(sock);
-    if (sock->is_retired)
-        engine_socket_unlock(sock);
-    else
-        receive_locked(sock, packet);
 }
 
 /* To one of the processes that have these slots. False: none is left. */
@@ -303,15 +353,17 @@ static struct engine_socket *find_owner(struct engine_socket *sock, const struct
     return target;
 }
 
-/* Whether another process has it now, or is asked. A session of another process ends where the
- * program has connected a socket to its peer: a reset brings it here. */
+/* Whether another process has it now, or is asked. Where the program has connected a socket to the
+ * peer, that is where it talks to it from now on. */
 static bool pass_on(struct engine_socket *sock, const struct stray *stray,
                     const struct wire_packet *packet)
 {
-    if (!stray->is_forwarded || (stray->is_connected && stray->ids.caller_id == 0))
+    if (!stray->is_forwarded)
         return false;
     uint16_t slot = (uint16_t)(stray->ids.session_id >> 48);
 
+    if (stray->is_connected)
+        engine_cede_demand(stray->port, slot, &packet->remote);
     return engine_forward_say(stray->port, slot, FORWARD_PACKET, 0, packet) ||
            engine_consult(sock, stray->port, packet, &stray->ids);
 }

@@ -37,6 +37,14 @@ bool engine_share_receive_known(uint16_t port, const struct wire_packet *packet,
 /* Whether a socket on the port would accept it from a stranger. */
 bool engine_share_would_accept(uint16_t port, const struct wire_packet *packet);
 
+/* Sockets on the port that have a session with that peer end it (engine_handler.on_cede). False:
+ * none has one any more. */
+bool engine_share_cede(uint16_t port, const struct rudp_address *remote);
+
+/* rudp_endpoint_hold_hello at that socket, if it is there still. */
+void engine_share_hold_hello(const struct engine_socket *sock, uint16_t port,
+                             const struct rudp_address *remote, uint64_t until_us);
+
 /* A packet that nobody on the port knows: to sock, to which it came and which may be gone, or to
  * one that accepts in its place, here or in a process that has one of the slots (forward.h). */
 void engine_share_accept(const struct engine_socket *sock, uint16_t port,

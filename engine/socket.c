@@ -1,6 +1,7 @@
 #include "engine/socket.h"
 
 #include "core/list.h"
+#include "engine/cede.h"
 #include "engine/descriptor.h"
 #include "engine/forward.h"
 #include "engine/memory.h"
@@ -73,6 +74,17 @@ struct rudp_endpoint *engine_socket_endpoint(struct engine_socket *sock)
     return sock->endpoint;
 }
 
+enum rudp_status engine_socket_open_session(struct engine_socket *sock,
+                                            const struct rudp_path *path,
+                                            struct rudp_session **session)
+{
+    enum rudp_status status = rudp_endpoint_open(sock->endpoint, path, session, engine_now_us());
+
+    if (status == RUDP_OK)
+        engine_cede_ask(sock, &path->remote);
+    return status;
+}
+
 int engine_socket_wire_fd(const struct engine_socket *sock)
 {
     return sock->wire.fd;
@@ -82,6 +94,11 @@ void engine_socket_wire_changed(struct engine_socket *sock)
 {
     wire_refresh(&sock->wire);
     engine_share_update(sock);
+}
+
+bool engine_socket_has_company(const struct engine_socket *sock)
+{
+    return sock->forward_port != 0 && engine_forward_others(sock->forward_port) != 0;
 }
 
 bool engine_socket_is_owned(const struct engine_socket *sock)
@@ -447,6 +464,7 @@ void engine_before_fork(void)
     sockets.fork_mask = mask;
     for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next)
         engine_socket_lock(sock);
+    engine_cede_before_fork();
     engine_forward_before_fork();
     engine_thread_before_fork();
     wire_before_fork();
@@ -469,6 +487,7 @@ void engine_after_fork_parent(void)
     wire_after_fork();
     engine_thread_after_fork_parent();
     engine_forward_after_fork_parent();
+    engine_cede_after_fork_parent();
     unlock_after_fork();
 }
 
@@ -477,6 +496,7 @@ void engine_after_fork_child(void)
     engine_descriptor_after_fork();
     wire_after_fork();
     engine_forward_after_fork_child();
+    engine_cede_after_fork_child();
     engine_memory_after_fork_child();
     engine_thread_after_fork_child();
     for (struct engine_socket *sock = sockets.first; sock != NULL; sock = sock->next) {

@@ -186,13 +186,13 @@ bool shim_connect_each_unread(struct shim_socket *sock, int fd,
 }
 
 /* Bare datagrams in the queue come from the old peer: they get headers that say so before it
- * changes. What is for other sockets on the port is set aside. Entered, so nothing is delivered
- * between. */
-static void change_queue(struct shim_socket *sock, int fd, const struct rudp_address *new_peer)
+ * changes. What is for other sockets on the port is moved to others, which is the caller's to
+ * forget. Entered, so nothing is delivered between. */
+static void change_queue(struct shim_socket *sock, int fd, const struct rudp_address *new_peer,
+                         struct shim_queue *others)
 {
     long unread_bytes = shim_pair_unread_bytes(sock->pair_fd);
     struct shim_queue queue;
-    struct shim_queue others;
 
     if ((!sock->shared->is_connected && new_peer == NULL) || unread_bytes <= 0)
         return;
@@ -200,12 +200,9 @@ static void change_queue(struct shim_socket *sock, int fd, const struct rudp_add
      * beside it. */
     if (!map_queue(&queue, (size_t)unread_bytes))
         return;
-    if (map_queue(&others, (size_t)unread_bytes)) {
+    if (map_queue(others, (size_t)unread_bytes)) {
         take_queue(&queue, fd);
-        sort_queue(sock, &queue, new_peer, &others);
-        if (others.used_bytes > 0)
-            shim_port_set_aside(sock, &others);
-        shim_port_forget(&others);
+        sort_queue(sock, &queue, new_peer, others);
     }
     shim_port_forget(&queue);
 }
@@ -253,10 +250,16 @@ static long connect_entered(struct shim_socket *sock, int fd, const struct socka
     if (result < 0)
         return result;
     struct rudp_address peer;
+    struct shim_queue others = {.data = NULL};
     bool is_shared = read_peer(sock, &peer) && shim_port_is_shared(sock);
 
     shim_socket_refresh_local(sock);
-    change_queue(sock, fd, is_shared ? &peer : NULL);
+    change_queue(sock, fd, is_shared ? &peer : NULL, &others);
+    if (is_shared && engine_socket_has_company(shim_socket_engine(sock)))
+        shim_port_give_back(sock, &peer, &others);
+    if (others.used_bytes > 0)
+        shim_port_set_aside(sock, &others);
+    shim_port_forget(&others);
     shim_connect_refresh(sock);
     deliver_held_back(sock);
     return 0;

@@ -19,6 +19,10 @@
 
 #define NS_PER_S 1000000000u
 
+/* A program that talks to a peer from another process now may not come to read what the peer sent
+ * before: it is in its queue, as on plain UDP, and the peer does not wait longer for that. */
+#define CEDE_UNREAD_US_MAX (250u * RUDP_US_PER_MS)
+
 static atomic_bool is_stopped;
 
 void shim_deliver_stop(void)
@@ -444,10 +448,32 @@ static void on_join(void *context, struct engine_socket *engine, struct rudp_ses
         shim_deliver(sock);
 }
 
+static void on_cede(void *context, struct engine_socket *engine, struct rudp_session *session)
+{
+    struct shim_socket *sock = context;
+    struct shim_peer *peer = shim_peer_of(session);
+    uint64_t now_us = engine_now_us();
+
+    (void)engine;
+    if (peer == NULL || atomic_load(&sock->phase) >= SHIM_LINGER)
+        return;
+    if (peer->ceded_us == 0)
+        peer->ceded_us = now_us;
+    shim_reading_confirm(sock);
+    if (!rudp_session_is_confirmed(session)) {
+        if (now_us < peer->ceded_us + CEDE_UNREAD_US_MAX)
+            return;
+        rudp_session_confirm(shim_socket_endpoint(sock), session, 0, now_us);
+    }
+    peer->is_ceded = true;
+    rudp_session_close(shim_socket_endpoint(sock), session, now_us);
+}
+
 const struct engine_handler shim_deliver_handler = {
     .on_event = on_event,
     .on_leave = on_leave,
     .on_join = on_join,
+    .on_cede = on_cede,
     .on_datagram = on_datagram,
     .on_wire_error = on_wire_error,
 };

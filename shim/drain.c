@@ -78,21 +78,23 @@ static enum shim_verdict check_route(struct shim_socket *sock, const struct rudp
     return SHIM_SENT;
 }
 
-static struct rudp_session *open_session(struct shim_socket *sock, const struct rudp_path *path,
-                                         int *error)
+/* SHIM_SENT: it is open; else what to say instead. */
+static enum shim_verdict open_session(struct shim_socket *sock, const struct rudp_path *path,
+                                      struct rudp_session **session, int *error)
 {
-    struct rudp_endpoint *endpoint = shim_socket_endpoint(sock);
-    struct rudp_session *session;
-    enum rudp_status status = rudp_endpoint_open(endpoint, path, &session, engine_now_us());
+    struct engine_socket *engine = atomic_load_explicit(&sock->engine, memory_order_acquire);
+    enum rudp_status status = engine_socket_open_session(engine, path, session);
 
     *error = ENOBUFS;
+    if (status == RUDP_E_CLOSED && shim_peer_await_closed(sock, &path->remote))
+        return SHIM_FULL; /* it was ceded to another process, and is not over yet */
     if (status != RUDP_OK)
-        return NULL;
-    if (shim_peer_add(sock, session, true) == NULL) {
-        rudp_session_abort(endpoint, session, engine_now_us());
-        return NULL;
+        return SHIM_FAILED;
+    if (shim_peer_add(sock, *session, true) == NULL) {
+        rudp_session_abort(shim_socket_endpoint(sock), *session, engine_now_us());
+        return SHIM_FAILED;
     }
-    return session;
+    return SHIM_SENT;
 }
 
 static enum shim_verdict send_to(struct shim_socket *sock, struct rudp_session *session,
@@ -128,9 +130,10 @@ enum shim_verdict shim_drain_reliably(struct shim_socket *sock,
         rudp_endpoint_find(shim_socket_endpoint(sock), &datagram->remote);
     const struct rudp_path path = {.remote = datagram->remote, .local = datagram->local};
 
-    if (session == NULL)
-        session = open_session(sock, &path, error);
-    return session == NULL ? SHIM_FAILED : send_to(sock, session, datagram, error);
+    enum shim_verdict verdict =
+        session == NULL ? open_session(sock, &path, &session, error) : SHIM_SENT;
+
+    return verdict == SHIM_SENT ? send_to(sock, session, datagram, error) : verdict;
 }
 
 enum shim_verdict shim_drain_plainly(struct shim_socket *sock, const struct shim_datagram *datagram,

@@ -121,6 +121,18 @@ void shim_peer_unlink(struct shim_socket *sock, struct shim_peer *peer)
     atomic_fetch_sub(&sock->shared->peer_count, 1);
 }
 
+bool shim_peer_await_closed(struct shim_socket *sock, const struct rudp_address *remote)
+{
+    for (struct shim_peer *peer = sock->shared->peers; peer != NULL; peer = peer->next) {
+        if (!peer->is_ceded || peer->is_closed ||
+            !rudp_address_equal(&rudp_session_path(peer->session)->remote, remote))
+            continue;
+        peer->is_full = true;
+        return true;
+    }
+    return false;
+}
+
 void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,
                       struct shim_peer *peer)
 {

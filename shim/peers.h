@@ -33,6 +33,8 @@ struct shim_peer {
     bool is_full;               /* a send was refused and WRITABLE is awaited */
     bool is_opener;             /* this side opened it */
     bool is_reported;           /* its error was left behind */
+    bool is_ceded;              /* another process talks to the peer now: it is being closed */
+    uint64_t ceded_us;          /* when that was first asked for; 0: never */
     struct rudp_address remote; /* when it was opened */
     bool is_closed;             /* CLOSED was seen: released when its last message is delivered */
 };
@@ -46,6 +48,9 @@ struct shim_peer *shim_peer_of(const struct rudp_session *session);
  * other. */
 void shim_peer_unlink(struct shim_socket *sock, struct shim_peer *peer);
 void shim_peer_link(struct shim_socket *sock, struct shim_peer *peer);
+
+/* Whether a session with that address is being closed here: who sends to it waits for its end. */
+bool shim_peer_await_closed(struct shim_socket *sock, const struct rudp_address *remote);
 
 /* Releases the session, which is closed, and frees the peer. */
 void shim_peer_remove(struct shim_socket *sock, struct rudp_endpoint *endpoint,

@@ -6,6 +6,7 @@
 #include "shim/deliver.h"
 #include "shim/lock.h"
 #include "shim/log.h"
+#include "shim/peers.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -71,6 +72,69 @@ void shim_port_set_aside(struct shim_socket *sock, struct shim_queue *queue)
     };
     shim_unlock(&aside_mutex, mask);
     *queue = (struct shim_queue){.data = NULL};
+}
+
+static bool is_to_go(const struct shim_peer *peer, const struct rudp_address *kept)
+{
+    return !peer->is_opener && !peer->is_closed && !peer->is_ceded &&
+           !rudp_address_equal(&rudp_session_path(peer->session)->remote, kept);
+}
+
+/* Whose session the datagram at data belongs to, of those that go; NULL: none's. */
+static struct shim_peer *find_sender(const struct shim_socket *sock,
+                                     const struct rudp_address *kept, const uint8_t *data)
+{
+    struct shim_pair_header header;
+    struct shim_peer *peer = sock->shared->peers;
+
+    memcpy(&header, data, sizeof header);
+    while (peer != NULL &&
+           !(is_to_go(peer, kept) &&
+             rudp_address_equal(&rudp_session_path(peer->session)->remote, &header.peer)))
+        peer = peer->next;
+    return peer;
+}
+
+/* Takes the datagrams of sessions that go out of the queue, and counts them. */
+static void count_unread(const struct shim_socket *sock, const struct rudp_address *kept,
+                         struct shim_queue *queue)
+{
+    size_t left_bytes = 0;
+    uint32_t length;
+
+    for (size_t at = 0; at < queue->used_bytes; at += sizeof length + length) {
+        uint8_t *data = queue->data + at;
+
+        memcpy(&length, data, sizeof length);
+        struct shim_peer *peer = find_sender(sock, kept, data + sizeof length);
+
+        if (peer != NULL) {
+            peer->unread_bytes +=
+                rudp_message_stream_bytes(length - sizeof(struct shim_pair_header));
+            continue;
+        }
+        memmove(queue->data + left_bytes, data, sizeof length + length);
+        left_bytes += sizeof length + length;
+    }
+    queue->used_bytes = left_bytes;
+}
+
+void shim_port_give_back(struct shim_socket *sock, const struct rudp_address *kept,
+                         struct shim_queue *queue)
+{
+    struct rudp_endpoint *endpoint = shim_socket_endpoint(sock);
+    struct shim_peer *peer;
+
+    for (peer = sock->shared->peers; peer != NULL; peer = peer->next)
+        peer->unread_bytes = 0;
+    count_unread(sock, kept, queue);
+    for (peer = sock->shared->peers; peer != NULL; peer = peer->next) {
+        if (!is_to_go(peer, kept))
+            continue;
+        rudp_session_confirm(endpoint, peer->session, peer->unread_bytes, engine_now_us());
+        peer->is_ceded = true;
+        rudp_session_close(endpoint, peer->session, engine_now_us());
+    }
 }
 
 static bool fits(const struct shim_socket *sock, const struct rudp_address *local)

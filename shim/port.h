@@ -18,6 +18,12 @@ bool shim_port_is_shared(const struct shim_socket *sock);
  * port. Entered. */
 void shim_port_set_aside(struct shim_socket *sock, struct shim_queue *queue);
 
+/* The same where other processes share the port: the sessions that others than kept have opened
+ * end, and what is in the queue of them goes back to them, so that they call whoever has the port
+ * for them. Leaves in the queue what has no session. Entered. */
+void shim_port_give_back(struct shim_socket *sock, const struct rudp_address *kept,
+                         struct shim_queue *queue);
+
 /* After bind or connect; not entered. Sessions and what was set aside go where they belong. */
 void shim_port_settle(struct shim_socket *sock);
 

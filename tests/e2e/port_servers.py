@@ -7,6 +7,7 @@
     port_servers.py fork PORT           a child for each request, which answers on the socket it got
     port_servers.py listen PORT         a child for each client: connects the socket it got to it, while
                                         the parent makes another one for the next client
+    port_servers.py successor PORT      a child for each client: answers from a new socket, connected to it
     port_servers.py restart PORT        one that ends cleanly at SIGTERM
 
 Every datagram is sent back to where it came from; restart and connected say so on standard output.
@@ -159,6 +160,23 @@ def listen(port):
         server.close()
 
 
+def successor(port):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = bound(port)
+    seen = set()
+    while True:
+        data, client = listener.recvfrom(BUFFER)
+        if client in seen:
+            print(f"again {client}", flush=True)
+        seen.add(client)
+        if os.fork() == 0:
+            listener.close()
+            server = bound(port)
+            server.connect(client)
+            server.send(data)
+            serve_connected(server)
+
+
 def restart(port):
     stop, stopper = socket.socketpair()
     signal.signal(signal.SIGTERM, lambda *_: stopper.close())
@@ -167,4 +185,4 @@ def restart(port):
 
 if __name__ == "__main__":
     {"connected": connected, "threads": threads, "processes": processes, "prefork": prefork,
-     "fork": fork, "listen": listen, "restart": restart}[sys.argv[1]](int(sys.argv[2]))
+     "fork": fork, "listen": listen, "successor": successor, "restart": restart}[sys.argv[1]](int(sys.argv[2]))

@@ -64,6 +64,12 @@ class PortTest(EndToEndTest):
         self.serve_python("listen", port)
         self.call(port, 20, 20, *LOSSY)
 
+    def test_a_child_with_a_new_socket_for_each_client(self):
+        port = harness.free_port()
+        server = self.serve_python("successor", port)
+        self.call(port, 20, 20, *LOSSY)
+        self.assertEqual(server.read(), b"")  # what a client sent later came to its child
+
     def test_socat_with_a_child_for_each_client(self):
         port = harness.free_port()
         self.serve("socat", f"UDP4-LISTEN:{port},fork,reuseaddr", "EXEC:cat", port=port)
