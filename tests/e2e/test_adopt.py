@@ -19,8 +19,9 @@ LOSSY = ("--loss", "20", "--reorder", "3", "--duplicate", "3")
 
 
 def shimmed(*command):
-    """The command, for a launcher that runs without the shim itself."""
-    return ["env", f"LD_PRELOAD={harness.options.preload}", *command]
+    """The command, for a launcher that runs without the shim itself, and may pass no settings on."""
+    sanitizer = [f"{name}={os.environ[name]}" for name in ("ASAN_OPTIONS",) if name in os.environ]
+    return ["env", f"LD_PRELOAD={harness.options.preload}", *sanitizer, *command]
 
 
 class AdoptTest(EndToEndTest):

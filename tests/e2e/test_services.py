@@ -111,6 +111,8 @@ class NamesTest(ServicesTest):
         self.resolve(False)
 
     def test_shimmed_server(self):
+        if "asan" in harness.options.preload:
+            self.skipTest("dnsmasq hangs with AddressSanitizer's runtime preloaded, also without the shim")
         self.resolve(True)
 
 
