@@ -85,6 +85,7 @@ enum rudp_status rudp_session_init(struct rudp_session *session, const struct ru
     session->stalled_us = RUDP_NEVER;
     session->held_offset = RUDP_NEVER;
     session->confirm_us = RUDP_NEVER;
+    session->compact_us = RUDP_NEVER;
     rudp_loss_init(&session->loss);
     rudp_recv_stream_init(&session->recv, context->config->order,
                           context->config->receive_buffer_bytes);

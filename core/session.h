@@ -117,9 +117,8 @@ struct rudp_session {
     uint8_t
         undelivered_ask_shift; /* times the peer was asked while it delivered nothing, bounded */
     bool blocked_due;
-    bool credit_due;       /* tell the credit now, in a packet that is acknowledged */
-    bool compact_due;      /* memory can be given back once idle */
-    uint64_t compacted_us; /* when that was last done */
+    bool credit_due;     /* tell the credit now, in a packet that is acknowledged */
+    uint64_t compact_us; /* memory in use is kept until then, at least; RUDP_NEVER: none is */
     bool path_response_due;
     uint64_t path_response;
 
@@ -262,6 +261,9 @@ bool rudp_session_final_credit(const struct rudp_session *session,
 uint64_t rudp_session_deadline_us(const struct rudp_session *session,
                                   const struct rudp_context *context);
 void rudp_session_advance(struct rudp_session *session, const struct rudp_context *context);
+
+/* Something took memory that an idle session can give back. */
+void rudp_session_note_use(struct rudp_session *session, const struct rudp_context *context);
 
 /* Probe timeout now, without and with back-off. */
 uint64_t rudp_session_pto_base_us(const struct rudp_session *session,

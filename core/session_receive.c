@@ -106,7 +106,7 @@ static enum rudp_drop apply_data(struct rudp_session *session, const struct rudp
 
     switch (status) {
     case RUDP_OK:
-        session->compact_due = true;
+        rudp_session_note_use(session, context);
         return RUDP_DROP_COUNT;
     case RUDP_E_INVALID:
         return RUDP_DROP_CREDIT;
@@ -291,7 +291,7 @@ enum rudp_drop rudp_session_receive(struct rudp_session *session,
                                                 survey.eliciting, ack_delay_us, context->now_us);
 
     RUDP_ASSERT(status == RUDP_OK);
-    session->compact_due = true;
+    rudp_session_note_use(session, context);
     after_packet(session, context);
     return RUDP_DROP_COUNT;
 }

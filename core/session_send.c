@@ -360,7 +360,7 @@ static void finish_packet(struct rudp_session *session, const struct rudp_contex
     if (draft->eliciting && session->probe_count > 0)
         session->probe_count--;
     session->unproven_sent_bytes += packet_bytes;
-    session->compact_due = true;
+    rudp_session_note_use(session, context);
     session->stats.sent_packet_count++;
     session->stats.sent_bytes += packet_bytes;
 }

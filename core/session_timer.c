@@ -101,9 +101,16 @@ static uint64_t idle_deadline_us(const struct rudp_session *session,
 static uint64_t compact_deadline_us(const struct rudp_session *session)
 {
     /* What is in flight is still needed. */
-    if (!session->compact_due || session->loss.in_flight_count > 0)
+    if (session->compact_us == RUDP_NEVER || session->loss.in_flight_count > 0)
         return RUDP_NEVER;
-    return max_u64(session->last_active_us, session->compacted_us) + COMPACT_AFTER_US;
+    return max_u64(session->compact_us, session->last_active_us + COMPACT_AFTER_US);
+}
+
+void rudp_session_note_use(struct rudp_session *session, const struct rudp_context *context)
+{
+    /* From now on: what is no activity, like a challenge, would else be overdue at once. */
+    if (session->compact_us == RUDP_NEVER)
+        session->compact_us = context->now_us + COMPACT_AFTER_US;
 }
 
 uint64_t rudp_session_deadline_us(const struct rudp_session *session,
@@ -182,8 +189,7 @@ static void check_limits(struct rudp_session *session, const struct rudp_context
 /* An idle session keeps only what it needs to go on. */
 static void compact(struct rudp_session *session, const struct rudp_context *context)
 {
-    session->compact_due = false;
-    session->compacted_us = context->now_us;
+    session->compact_us = RUDP_NEVER;
     if (session->loss.in_flight_count > 0)
         return;
     rudp_loss_compact(&session->loss, context->host);

@@ -571,6 +571,26 @@ START_TEST(undelivered_messages_are_asked_after)
 }
 END_TEST
 
+/* What a challenge takes long after the session's last use is not overdue at once, and is given
+ * back later. */
+START_TEST(memory_of_a_challenge_is_kept_for_a_while)
+{
+    start();
+    puppet_accepted(&p);
+    (void)wait_silently(10 * RUDP_US_PER_S, RUDP_FRAME_PING);
+    size_t idle_bytes = p.memory.used_bytes;
+
+    p.path.remote.port++;
+    puppet_ping(&p);
+    ck_assert_uint_gt(puppet_drain(&p), 0);
+    ck_assert_uint_gt(p.memory.used_bytes, idle_bytes);
+    ck_assert_uint_gt(rudp_endpoint_deadline_us(p.endpoint), p.now_us + RUDP_US_PER_S);
+    (void)wait_silently(3 * RUDP_US_PER_S, RUDP_FRAME_PING);
+    ck_assert_uint_eq(p.memory.used_bytes, idle_bytes);
+    finish();
+}
+END_TEST
+
 /* With an idle timeout, silence ends the session, and the peer is told. */
 START_TEST(silence_ends_an_idle_session)
 {
@@ -840,8 +860,9 @@ int main(void)
         blocked_sender_asks_for_credit, little_credit_of_an_opener_is_kept,
         credit_below_the_assumed_one_is_asked_for, blocked_peer_is_told_the_credit,
         delivery_inside_a_message_is_survived, keepalive_probes_an_idle_session,
-        undelivered_messages_are_asked_after, silence_ends_an_idle_session,
-        unanswered_probes_end_the_session, unanswered_hello_ends_the_session, unproven_session_ends,
+        undelivered_messages_are_asked_after, memory_of_a_challenge_is_kept_for_a_while,
+        silence_ends_an_idle_session, unanswered_probes_end_the_session,
+        unanswered_hello_ends_the_session, unproven_session_ends,
         linger_ends_a_close_that_nobody_answers, close_before_anything_was_sent_is_silent,
         close_ends_when_all_is_acknowledged, fin_does_not_outrun_the_delivery,
         lost_fin_is_sent_again, finished_peer_has_all_before_our_fin,

@@ -31,8 +31,10 @@
 
 /* X(name, seed, feature): those of rudp-sim --scenario. */
 #define FORCED_REGRESSION_SEED_MAP(X)                                                              \
-    X(forged_delivery_in_a_hello, 2149690, SCENARIO_MTU) /* of 5 bytes that a HELLO told */        \
-    X(late_hello_joins_a_call, 2331511, SCENARIO_BOTH)   /* past the tombstone of its session */   \
-    X(two_that_close_call_on, 2324387, SCENARIO_BOTH)    /* no bug: until the connect timeout */
+    X(forged_delivery_in_a_hello, 2149690, SCENARIO_MTU)   /* of 5 bytes that a HELLO told */      \
+    X(late_hello_joins_a_call, 2331511, SCENARIO_BOTH)     /* past the tombstone of its session */ \
+    X(two_that_close_call_on, 2324387, SCENARIO_BOTH)      /* no bug: until the connect timeout */ \
+    X(challenge_late_for_memory, 5369047, SCENARIO_MEMORY) /* compacting was overdue by it */      \
+    X(challenge_late_for_memory_too, 5617162, SCENARIO_OUTAGE)
 
 #endif
