@@ -48,7 +48,8 @@ void rudp_endpoint_destroy(struct rudp_endpoint *endpoint)
     struct rudp_context context = endpoint_context(endpoint, 0);
     struct rudp_host host = endpoint->host;
 
-    endpoint->is_torn = true; /* for good: who is killed in here leaves nothing to go on with */
+    endpoint->tear =
+        ENDPOINT_TORN; /* for good: who is killed in here leaves nothing to go on with */
 
     while (!rudp_list_is_empty(&endpoint->all))
         endpoint_remove(
@@ -62,7 +63,7 @@ void rudp_endpoint_destroy(struct rudp_endpoint *endpoint)
 
 bool rudp_endpoint_is_torn(const struct rudp_endpoint *endpoint)
 {
-    return endpoint->is_torn;
+    return endpoint->tear != ENDPOINT_WHOLE;
 }
 
 void rudp_endpoint_set_accepting(struct rudp_endpoint *endpoint, bool accepting)
@@ -88,7 +89,7 @@ static uint64_t new_id(const struct rudp_endpoint *endpoint)
     return id;
 }
 
-static enum rudp_status enter_tables(struct rudp_endpoint *endpoint, struct rudp_session *session)
+enum rudp_status endpoint_enter_tables(struct rudp_endpoint *endpoint, struct rudp_session *session)
 {
     enum rudp_status status = rudp_table_insert(&endpoint->by_id, &endpoint->host,
                                                 &session->links.by_id, session->local_id);
@@ -107,7 +108,7 @@ enum rudp_status endpoint_link(struct rudp_endpoint *endpoint, struct rudp_sessi
     enum rudp_status status = rudp_tombstones_make_room(&endpoint->tombstones, &endpoint->host);
 
     if (status == RUDP_OK)
-        status = enter_tables(endpoint, session);
+        status = endpoint_enter_tables(endpoint, session);
     if (status != RUDP_OK)
         return status;
     session->links.retired = false;
@@ -347,7 +348,7 @@ struct rudp_session *endpoint_find_next(const struct rudp_session *session)
 
 void rudp_endpoint_advance(struct rudp_endpoint *endpoint, uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
     struct rudp_wheel_entry *timer;
 
@@ -355,6 +356,7 @@ void rudp_endpoint_advance(struct rudp_endpoint *endpoint, uint64_t now_us)
     while ((timer = rudp_wheel_expire(&endpoint->wheel, now_us)) != NULL) {
         struct rudp_session *session = RUDP_CONTAINER(timer, struct rudp_session, links.timer);
 
+        endpoint_touch(endpoint, session);
         rudp_session_advance(session, &context);
         endpoint_update(endpoint, session, &context);
     }
@@ -369,7 +371,7 @@ uint64_t rudp_endpoint_deadline_us(const struct rudp_endpoint *endpoint)
 size_t rudp_endpoint_next_packet(struct rudp_endpoint *endpoint, struct rudp_path *path,
                                  uint8_t *out, size_t out_bytes, uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
     size_t packet_bytes =
         rudp_replies_take(&endpoint->replies, &endpoint->host, path, out, out_bytes);
@@ -378,6 +380,7 @@ size_t rudp_endpoint_next_packet(struct rudp_endpoint *endpoint, struct rudp_pat
         struct rudp_session *session =
             RUDP_CONTAINER(endpoint->to_send.next, struct rudp_session, links.to_send);
 
+        endpoint_touch(endpoint, session);
         rudp_list_remove(&session->links.to_send);
         packet_bytes = rudp_session_write(session, &context, path, out, out_bytes);
         if (packet_bytes > 0) { /* behind the others: they take turns */
@@ -392,7 +395,7 @@ size_t rudp_endpoint_next_packet(struct rudp_endpoint *endpoint, struct rudp_pat
 
 bool rudp_endpoint_next_event(struct rudp_endpoint *endpoint, struct rudp_event *event)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
     if (rudp_list_is_empty(&endpoint->to_event))
         return false;
     struct rudp_session *session =

@@ -150,6 +150,13 @@ enum rudp_status rudp_endpoint_create(struct rudp_endpoint **endpoint,
  * process. */
 bool rudp_endpoint_is_torn(const struct rudp_endpoint *endpoint);
 
+/* Makes a torn endpoint whole again, without the one session that was being changed (*lost; NULL:
+ * none was): neither that session nor its memory can be used any more. Packets for sessions that
+ * had ended are answered by RESET. RUDP_E_INVALID, RUDP_E_MEMORY: it stays torn, and nothing can be
+ * saved. */
+enum rudp_status rudp_endpoint_mend(struct rudp_endpoint *endpoint, struct rudp_session **lost,
+                                    uint64_t now_us);
+
 /* Raises again what a caller that is no more may have taken without acting on it: OPENED of
  * sessions without a tag that the peer opened, READABLE, WRITABLE, CLOSED. */
 void rudp_endpoint_repeat_events(struct rudp_endpoint *endpoint);

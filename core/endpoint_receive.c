@@ -105,6 +105,7 @@ static void reply_close(struct rudp_endpoint *endpoint, struct rudp_tombstone *t
 static enum rudp_drop deliver(struct rudp_endpoint *endpoint, struct rudp_session *session,
                               const struct rudp_context *context, const struct arrival *arrival)
 {
+    endpoint_touch(endpoint, session);
     enum rudp_drop drop = rudp_session_receive(session, context, arrival->header, arrival->frames,
                                                arrival->packet_bytes);
 
@@ -163,6 +164,7 @@ static enum rudp_drop accept_new(struct rudp_endpoint *endpoint, const struct ru
 
     if (status != RUDP_OK)
         return status == RUDP_E_LIMIT ? RUDP_DROP_SESSION_LIMIT : RUDP_DROP_MEMORY;
+    endpoint_touch(endpoint, session);
     session->peer_id = arrival->header->source_id;
     if (proven)
         session->unproven_received_bytes = PROVEN_BYTES;
@@ -181,6 +183,7 @@ static enum rudp_drop accept_new(struct rudp_endpoint *endpoint, const struct ru
 static enum rudp_drop replace(struct rudp_endpoint *endpoint, const struct rudp_context *context,
                               struct rudp_session *old, const struct arrival *arrival)
 {
+    endpoint_touch(endpoint, old);
     if (old->opener) {
         endpoint_restart(endpoint, old, context);
         return deliver(endpoint, old, context, arrival);
@@ -261,6 +264,7 @@ static enum rudp_drop receive_with_id(struct rudp_endpoint *endpoint,
     }
     if (rudp_address_equal(&session->path.remote, &arrival->path->remote))
         return deliver(endpoint, session, context, arrival);
+    endpoint_touch(endpoint, session);
     enum rudp_drop drop = rudp_session_receive_elsewhere(session, context, arrival->path, header,
                                                          arrival->frames, arrival->packet_bytes);
 
@@ -283,6 +287,7 @@ static enum rudp_drop receive_answer(struct rudp_endpoint *endpoint,
         return RUDP_DROP_UNKNOWN_ID;
     if (!rudp_address_equal(&session->path.remote, &arrival->path->remote))
         return RUDP_DROP_WRONG_ADDRESS;
+    endpoint_touch(endpoint, session);
     if (header->type == RUDP_PACKET_RETRY) {
         drop = rudp_session_receive_retry(session, context, header);
     } else if (session->state == RUDP_SESSION_HELLO_SENT && session->peer_id == 0) {
@@ -307,6 +312,7 @@ static enum rudp_drop receive_reset(struct rudp_endpoint *endpoint,
         session = endpoint_find_next(session);
     if (session == NULL)
         return RUDP_DROP_UNKNOWN_ID;
+    endpoint_touch(endpoint, session);
     if (session->opener && rudp_session_may_restart(session, context))
         endpoint_restart(endpoint, session, context);
     else
@@ -372,7 +378,7 @@ enum rudp_verdict rudp_endpoint_receive(struct rudp_endpoint *endpoint,
                                         const struct rudp_path *path, const uint8_t *packet,
                                         size_t packet_bytes, uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
     struct rudp_header header;
     struct rudp_reader frames;

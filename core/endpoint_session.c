@@ -8,7 +8,7 @@
 enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct rudp_path *path,
                                     struct rudp_session **session, uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     /* To the peer a second hello from here means that this side started again. */
@@ -18,8 +18,10 @@ enum rudp_status rudp_endpoint_open(struct rudp_endpoint *endpoint, const struct
             return RUDP_E_CLOSED;
     enum rudp_status status = endpoint_add(endpoint, &context, path, true, session);
 
-    if (status == RUDP_OK)
+    if (status == RUDP_OK) {
+        endpoint_touch(endpoint, *session);
         endpoint_update(endpoint, *session, &context);
+    }
     return status;
 }
 
@@ -74,7 +76,8 @@ enum rudp_status rudp_session_send(struct rudp_endpoint *endpoint, struct rudp_s
                                    const struct rudp_slice *slices, size_t slice_count,
                                    uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
+    endpoint_touch(endpoint, session);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     if (session->state == RUDP_SESSION_CLOSED || session->closing)
@@ -99,7 +102,8 @@ enum rudp_status rudp_session_send(struct rudp_endpoint *endpoint, struct rudp_s
 enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_session *session,
                                    void *buffer, size_t buffer_bytes, size_t *message_bytes)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
+    endpoint_touch(endpoint, session);
 
     if (session->closing) /* the peer is told that it was not delivered */
         return RUDP_E_EMPTY;
@@ -118,7 +122,8 @@ enum rudp_status rudp_session_peek(struct rudp_endpoint *endpoint, struct rudp_s
 void rudp_session_consume(struct rudp_endpoint *endpoint, struct rudp_session *session,
                           uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
+    endpoint_touch(endpoint, session);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     rudp_session_take(session, &context);
@@ -128,7 +133,8 @@ void rudp_session_consume(struct rudp_endpoint *endpoint, struct rudp_session *s
 void rudp_session_pass_on(struct rudp_endpoint *endpoint, struct rudp_session *session,
                           uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
+    endpoint_touch(endpoint, session);
     struct rudp_context context = endpoint_context(endpoint, now_us);
     uint64_t before_offset = session->recv.base_offset;
 
@@ -141,7 +147,8 @@ void rudp_session_pass_on(struct rudp_endpoint *endpoint, struct rudp_session *s
 void rudp_session_confirm(struct rudp_endpoint *endpoint, struct rudp_session *session,
                           uint64_t unread_bytes, uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
+    endpoint_touch(endpoint, session);
     struct rudp_context context = endpoint_context(endpoint, now_us);
     uint64_t read_offset = sub_floor_u64(session->recv.base_offset, unread_bytes);
 
@@ -167,7 +174,8 @@ uint64_t rudp_message_stream_bytes(size_t message_bytes)
 void rudp_session_close(struct rudp_endpoint *endpoint, struct rudp_session *session,
                         uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
+    endpoint_touch(endpoint, session);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     if (session->closing || session->state == RUDP_SESSION_CLOSED)
@@ -184,7 +192,8 @@ void rudp_session_close(struct rudp_endpoint *endpoint, struct rudp_session *ses
 void rudp_session_abort(struct rudp_endpoint *endpoint, struct rudp_session *session,
                         uint64_t now_us)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
+    endpoint_touch(endpoint, session);
     struct rudp_context context = endpoint_context(endpoint, now_us);
 
     rudp_session_finish(session, &context, RUDP_CLOSE_REASON_ABORTED, RUDP_CLOSE_ABORTED);
@@ -247,7 +256,8 @@ void rudp_session_stats(const struct rudp_session *session, struct rudp_session_
 
 void rudp_session_release(struct rudp_endpoint *endpoint, struct rudp_session *session)
 {
-    ENDPOINT_CALL(endpoint);
+    ENDPOINT_CALL_ON_ONE(endpoint);
+    endpoint_touch(endpoint, session);
     struct rudp_context context = endpoint_context(endpoint, 0);
 
     RUDP_ASSERT(session->state == RUDP_SESSION_CLOSED && session->events == 0);

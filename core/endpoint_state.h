@@ -13,8 +13,16 @@
 #include "core/siphash.h"
 #include "core/tombstone.h"
 
+/* What a call that is under way, or never came back, may leave half done. */
+enum endpoint_tear {
+    ENDPOINT_WHOLE,
+    ENDPOINT_TORN_IN_ONE, /* the session in change, and what is made anew from the others */
+    ENDPOINT_TORN,        /* anything */
+};
+
 struct rudp_endpoint {
-    bool is_torn; /* a call that changes something is under way, or never came back */
+    enum endpoint_tear tear;
+    struct rudp_session *in_change; /* of ENDPOINT_TORN_IN_ONE; NULL: none yet */
     struct rudp_config config;
     struct rudp_host host;
     uint64_t mark;
@@ -45,10 +53,13 @@ static inline struct rudp_context endpoint_context(const struct rudp_endpoint *e
 /* The endpoint of a call that changes something, from here to the end of the scope: whoever finds
  * the endpoint after its process was killed can tell whether it is whole. The fences keep the
  * compiler from moving the work out from between. */
-static inline struct rudp_endpoint *endpoint_begin(struct rudp_endpoint *endpoint)
+static inline struct rudp_endpoint *endpoint_begin(struct rudp_endpoint *endpoint,
+                                                   enum endpoint_tear tear)
 {
-    RUDP_ASSERT(!endpoint->is_torn);
-    endpoint->is_torn = true;
+    RUDP_ASSERT(endpoint->tear == ENDPOINT_WHOLE);
+    endpoint->in_change = NULL;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    endpoint->tear = tear;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     return endpoint;
 }
@@ -56,12 +67,24 @@ static inline struct rudp_endpoint *endpoint_begin(struct rudp_endpoint *endpoin
 static inline void endpoint_end(struct rudp_endpoint **endpoint)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    (*endpoint)->is_torn = false;
+    (*endpoint)->tear = ENDPOINT_WHOLE;
 }
 
-#define ENDPOINT_CALL(endpoint)                                                                    \
+#define ENDPOINT_CALL_AS(endpoint, tear)                                                           \
     __attribute__((cleanup(endpoint_end), unused)) struct rudp_endpoint *call =                    \
-        endpoint_begin(endpoint)
+        endpoint_begin(endpoint, tear)
+#define ENDPOINT_CALL(endpoint) ENDPOINT_CALL_AS(endpoint, ENDPOINT_TORN)
+
+/* A call that changes one session at a time, each after endpoint_touch: killed in there it leaves
+ * all others whole, and rudp_endpoint_mend can go on with them. */
+#define ENDPOINT_CALL_ON_ONE(endpoint) ENDPOINT_CALL_AS(endpoint, ENDPOINT_TORN_IN_ONE)
+
+static inline void endpoint_touch(struct rudp_endpoint *endpoint, struct rudp_session *session)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    endpoint->in_change = session;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 
 /* A session's place after something happened to it: timer, lists, tables, tombstone. */
 void endpoint_update(struct rudp_endpoint *endpoint, struct rudp_session *session,
@@ -74,6 +97,11 @@ enum rudp_status endpoint_add(struct rudp_endpoint *endpoint, const struct rudp_
 
 /* Enters a session that has a tombstone everywhere. RUDP_E_MEMORY, but not where it was before. */
 enum rudp_status endpoint_link(struct rudp_endpoint *endpoint, struct rudp_session *session);
+
+/* Enters a session whose links are clear into the tables. RUDP_E_MEMORY, but not where it was
+ * before. */
+enum rudp_status endpoint_enter_tables(struct rudp_endpoint *endpoint,
+                                       struct rudp_session *session);
 void endpoint_unlink(struct rudp_endpoint *endpoint, struct rudp_session *session);
 
 /* Takes a session out everywhere and frees it. */

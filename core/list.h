@@ -1,5 +1,6 @@
 /* list.h - an intrusive, circular, doubly linked list. A zeroed node is unlinked; a head must be
- * initialised. */
+ * initialised. At every moment of a change the way forward from the head is whole, with or without
+ * the node (the fences are for the compiler): a list whose process was killed can be read. */
 #ifndef RUDP_CORE_LIST_H
 #define RUDP_CORE_LIST_H
 
@@ -34,6 +35,7 @@ static inline void rudp_list_append(struct rudp_list_node *head, struct rudp_lis
     RUDP_ASSERT(!rudp_list_is_linked(node));
     node->next = head;
     node->previous = head->previous;
+    __atomic_signal_fence(__ATOMIC_RELEASE);
     head->previous->next = node;
     head->previous = node;
 }
@@ -44,6 +46,7 @@ static inline void rudp_list_remove(struct rudp_list_node *node)
         return;
     node->previous->next = node->next;
     node->next->previous = node->previous;
+    __atomic_signal_fence(__ATOMIC_RELEASE);
     node->next = NULL;
     node->previous = NULL;
 }

@@ -331,17 +331,61 @@ void shim_heir_restore(struct shim_socket *sock)
     rudp_endpoint_repeat_events(endpoint);
 }
 
-void shim_heir_give_up(struct shim_socket *sock)
+/* What is owed to the peer of a torn session may be lost. Returns how many peers that are. */
+static int64_t report_torn(struct shim_socket *sock, const struct shim_peer *peer)
+{
+    if (rudp_session_queued_bytes(peer->session) == 0 || peer->is_reported)
+        return 0;
+    shim_failure_add(sock, &peer->remote, ECONNRESET, true);
+    return 1;
+}
+
+static void end_passage_of(struct shim_passage *passage, const struct rudp_session *session)
+{
+    if (atomic_load(&passage->session) == session)
+        shim_passage_end(passage);
+}
+
+/* The lists are made anew from the sessions that are left. */
+static int64_t forget_torn(struct shim_socket *sock, const struct rudp_session *session)
+{
+    struct shim_shared *shared = sock->shared;
+    struct shim_peer *peer = shared->peers;
+
+    end_passage_of(&shared->delivery, session);
+    end_passage_of(&shared->intake, session);
+    while (peer != NULL && peer->session != session)
+        peer = peer->next;
+    if (peer == NULL)
+        return 0;
+    int64_t lost_count = report_torn(sock, peer);
+
+    shim_peer_unlink_all(sock);
+    engine_arena_give(sock->arena, peer, sizeof *peer);
+    return lost_count;
+}
+
+/* False: no session is left whole. */
+static bool mend(struct shim_socket *sock, struct rudp_endpoint *endpoint)
+{
+    struct rudp_session *torn;
+
+    if (rudp_endpoint_mend(endpoint, &torn, engine_now_us()) != RUDP_OK)
+        return false;
+    shim_log(SHIM_LOG_ERROR,
+             "the process that served a socket was killed in the middle of a change: the session "
+             "that it changed begins anew, messages to %d peers may be lost",
+             torn == NULL ? 0 : forget_torn(sock, torn));
+    return true;
+}
+
+static void give_up(struct shim_socket *sock)
 {
     struct shim_shared *shared = sock->shared;
     int64_t lost_count = 0;
 
-    for (const struct shim_peer *peer = shared->peers; peer != NULL; peer = peer->next) {
-        if (rudp_session_queued_bytes(peer->session) == 0 || peer->is_reported)
-            continue;
-        shim_failure_add(sock, &peer->remote, ECONNRESET, true);
-        lost_count++;
-    }
+    for (const struct shim_peer *peer = shared->peers; peer != NULL; peer = peer->next)
+        lost_count += report_torn(sock, peer);
     shim_log(SHIM_LOG_ERROR,
              "the process that served a socket was killed in the middle of a change: its sessions "
              "begin anew, messages to %d peers may be lost",
@@ -351,4 +395,14 @@ void shim_heir_give_up(struct shim_socket *sock)
     shim_passage_end(&shared->intake);
     shim_pending_restore(sock);
     atomic_store(&shared->endpoint, NULL);
+}
+
+struct rudp_endpoint *shim_heir_find_endpoint(struct shim_socket *sock)
+{
+    struct rudp_endpoint *endpoint = atomic_load(&sock->shared->endpoint);
+
+    if (endpoint == NULL || !rudp_endpoint_is_torn(endpoint) || mend(sock, endpoint))
+        return endpoint;
+    give_up(sock);
+    return NULL;
 }

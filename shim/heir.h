@@ -31,9 +31,10 @@ static inline void shim_heir_before_wait(void)
  * as the last owner left them. */
 void shim_heir_restore(struct shim_socket *sock);
 
-/* The last owner was killed in the middle of a change: its endpoint is forgotten. Each peer that
- * was owed something leaves an error. */
-void shim_heir_give_up(struct shim_socket *sock);
+/* The endpoint that the last owner has left, whole; NULL: none. If that one was killed in the
+ * middle of a change, the session in change is not part of it; where none could be saved it is
+ * forgotten. Each peer of those that was owed something leaves an error. */
+struct rudp_endpoint *shim_heir_find_endpoint(struct shim_socket *sock);
 
 /* Around fork. */
 void shim_heir_before_fork(void);

@@ -614,12 +614,7 @@ static int show_receive_buffer(struct shim_socket *sock)
 /* The lease is this process's. */
 static int begin_serving(struct shim_socket *sock)
 {
-    struct rudp_endpoint *endpoint = atomic_load(&sock->shared->endpoint);
-
-    if (endpoint != NULL && rudp_endpoint_is_torn(endpoint)) {
-        shim_heir_give_up(sock);
-        endpoint = NULL;
-    }
+    struct rudp_endpoint *endpoint = shim_heir_find_endpoint(sock);
     const struct engine_socket_options options = {
         .config = shim_deliver_config(),
         .handler = &shim_deliver_handler,
