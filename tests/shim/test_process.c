@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define MESSAGE_COUNT 500
-#define READ_ON_COUNT 3000
 
 static void expect_numbers(int fd, int count)
 {
@@ -317,63 +316,6 @@ START_TEST(child_connects)
 }
 END_TEST
 
-static void await_byte(int fd)
-{
-    char byte;
-
-    ck_assert_int_eq(read(fd, &byte, 1), 1);
-}
-
-/* Serves a socket that its child reads, and closes it (0: by ending) while the child does. */
-static void run_closer(int way, int out, int go, int results)
-{
-    struct udp_address address;
-    int fd = udp_bound(AF_INET, &address);
-
-    ck_assert_int_eq(write(out, &address, sizeof address), sizeof address);
-    ck_assert(udp_wait(fd, POLLIN, UDP_PATIENCE_MS));
-    pid_t child = fork();
-
-    await_byte(go);
-    if (child == 0) {
-        expect_numbers(fd, READ_ON_COUNT);
-        ck_assert_int_eq(write(results, "y", 1), 1);
-        _exit(0);
-    }
-    if (way != 0)
-        ck_assert_int_eq(close(fd), 0);
-    exit(0);
-}
-
-/* A child reads all that waits, in order, while its parent, who serves the socket, lets go of it.
- */
-START_TEST(child_reads_on)
-{
-    struct udp_address own;
-    struct udp_address to;
-    int ready[2];
-    int go[2];
-    int results[2];
-    char result = 'x';
-    int sender = udp_bound(AF_INET, &own);
-
-    UDP_ASSERT_OK(pipe(ready));
-    UDP_ASSERT_OK(pipe(go));
-    UDP_ASSERT_OK(pipe(results));
-    pid_t parent = fork();
-
-    if (parent == 0)
-        run_closer(_i, ready[1], go[0], results[1]);
-    ck_assert_int_eq(close(results[1]), 0);
-    ck_assert_int_eq(read(ready[0], &to, sizeof to), sizeof to);
-    send_numbers(sender, READ_ON_COUNT, &to);
-    ck_assert_int_eq(write(go[1], "go", 2), 2);
-    expect_child(parent, 0);
-    ck_assert_int_eq(read(results[0], &result, 1), 1); /* none: it has failed, and said how */
-    ck_assert_int_eq(result, 'y');
-}
-END_TEST
-
 /* A child that outlives the process that served its socket goes on with it. */
 START_TEST(serves_on)
 {
@@ -591,7 +533,6 @@ int main(void)
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(tcase, tests[i]);
     tcase_add_loop_test(tcase, sends_before_exit, 0, 4);
-    tcase_add_loop_test(tcase, child_reads_on, 0, 2);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     int failed_count = srunner_ntests_failed(runner);

@@ -92,9 +92,10 @@ static void talk_end(const struct talk *talk)
 /* --- While another one reads --------------------------------------------------------------------
  */
 
-static void read_all(const struct talk *talk, int fd)
+static void read_all(const struct talk *talk, int fd, bool stands_by)
 {
-    look_at(fd);
+    if (stands_by)
+        look_at(fd);
     tell(talk->ready[1]);
     await(talk->begin[0]);
     expect_numbers(fd, 0, MESSAGE_COUNT);
@@ -102,13 +103,13 @@ static void read_all(const struct talk *talk, int fd)
     _exit(0);
 }
 
-static void own_and_leave(const struct talk *talk, bool ends)
+static void own_and_leave(const struct talk *talk, bool ends, bool has_heir)
 {
     int fd = udp_bound(AF_INET, talk->address);
     pid_t reader = fork();
 
     if (reader == 0)
-        read_all(talk, fd);
+        read_all(talk, fd, has_heir);
     await(talk->sent[0]);
     tell(talk->begin[1]);
     if (!ends)
@@ -118,8 +119,8 @@ static void own_and_leave(const struct talk *talk, bool ends)
     _exit(0);
 }
 
-/* The owner of a full socket closes it, or ends, while another process reads: that one gets all
- * that there is, in order. */
+/* The owner of a full socket closes it, or ends, while another process reads, which stands by, or
+ * calls nothing on the socket before: that one gets all that there is, in order. */
 START_TEST(left_while_read)
 {
     struct udp_address own;
@@ -130,7 +131,7 @@ START_TEST(left_while_read)
         pid_t owner = fork();
 
         if (owner == 0)
-            own_and_leave(&talk, _i == 1);
+            own_and_leave(&talk, _i % 2 == 1, _i / 2 == 1);
         UDP_ASSERT_OK(close(talk.ready[1])); /* read from, it ends when they do */
         await(talk.ready[0]);
         send_numbers(fd, 0, MESSAGE_COUNT, talk.address);
@@ -312,7 +313,7 @@ int main(int argument_count, char **arguments)
     SRunner *runner = srunner_create(suite);
 
     tcase_set_timeout(tcase, UDP_PATIENCE_MS / 1000 * 3);
-    tcase_add_loop_test(tcase, left_while_read, 0, 2);
+    tcase_add_loop_test(tcase, left_while_read, 0, 4);
     tcase_add_loop_test(tcase, reader_is_killed, 0, 2);
     tcase_add_loop_test(tcase, reader_ends, 0, 2);
     suite_add_tcase(suite, tcase);
