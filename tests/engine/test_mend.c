@@ -15,7 +15,7 @@
 
 #define CALLER_COUNT   6u
 #define CALLER_PORT    1000u
-#define ROUND_COUNT    150u
+#define ROUND_COUNT    60u
 #define STEP_US        50u
 #define STEP_COUNT_MAX 400000u
 #define MORE_COUNT     20u /* messages that must arrive on each side after a kill */
@@ -247,7 +247,7 @@ START_TEST(all_sessions_but_one_go_on)
         struct engine_arena *arena = engine_arena_create(ENGINE_ARENA_SHARED, BOUND_BYTES);
         struct world *world = create_world(arena);
 
-        run_and_kill(world, 1 + round * 7);
+        run_and_kill(world, 1 + round * 17);
         if (rudp_endpoint_is_torn(world->server) && callers_are_whole(world)) {
             check_mended(world);
             torn_count++;
