@@ -21,6 +21,9 @@
 #define BELL_COUNT   8u  /* arenas */
 #define ATTEMPTS_MAX 64u /* each means that an owner ended while it was looked at */
 
+/* How often an owner is looked at whose end is not waited for. */
+#define LOOK_US (100u * RUDP_US_PER_MS)
+
 /* The end of one process. */
 struct watch {
     struct engine_source source;
@@ -42,6 +45,9 @@ static struct bell bells[BELL_COUNT];
 atomic_bool shim_heir_is_due;
 
 static void arm(struct shim_socket *sock, bool anew);
+static void on_look(struct engine_timer *timer);
+
+static struct engine_timer look_timer = {.on_due = on_look};
 
 /* --- Waiting ------------------------------------------------------------------------------------
  */
@@ -110,6 +116,26 @@ static void on_bell(struct engine_source *source, uint32_t events)
     rearm(0);
 }
 
+static void search_looked_at(void *context, struct shim_socket *sock)
+{
+    bool *is_found = context;
+
+    if (atomic_load(&sock->is_unwatched) && atomic_load(&sock->watched_pid) != 0 &&
+        atomic_load(&sock->phase) == SHIM_OPEN)
+        *is_found = true;
+}
+
+/* For a process whose threads are all asleep, and make no call. */
+static void on_look(struct engine_timer *timer)
+{
+    bool is_found = false;
+
+    rearm(0);
+    shim_socket_each(search_looked_at, &is_found);
+    if (is_found)
+        engine_thread_arm(timer, engine_now_us() + LOOK_US);
+}
+
 static struct watch *find_watch(pid_t pid)
 {
     for (size_t index = 0; index < WATCH_COUNT; index++)
@@ -160,8 +186,11 @@ static bool watch_bell(struct engine_arena *arena)
     return false;
 }
 
-/* Whether this process now waits for the end of the owner, or is the owner. */
-static bool stand_by(struct shim_socket *sock)
+/* Whether this process now waits for the end of the owner, or is the owner. Else the owner is
+ * looked at from time to time, unless there is none. may_open: not on the engine thread. A new
+ * descriptor takes the lowest free number for a moment, and a call of the program would see that.
+ */
+static bool stand_by(struct shim_socket *sock, bool may_open)
 {
     if (engine_thread_start() < 0)
         return false;
@@ -175,23 +204,29 @@ static bool stand_by(struct shim_socket *sock)
 
         if (pid == 0)
             continue;
-        result = watch_process(pid);
+        if (may_open)
+            result = watch_process(pid);
+        else
+            result = find_watch(pid) != NULL ? 0 : -EAGAIN;
         if (result == -ESRCH)
             continue;
-        if (result < 0 || !watch_bell(sock->arena))
-            return false;
+        bool is_watched = watch_bell(sock->arena) && result == 0;
+
         atomic_store(&sock->watched_pid, pid);
         atomic_store(&sock->stands_by, true);
         shim_lease_stand_by(sock, true);
         if (shim_lease_holder(sock) != pid) /* the number may have been another process's already */
             continue;
         shim_lease_ring(sock);
-        return true;
+        if (!is_watched)
+            engine_thread_arm(&look_timer, engine_now_us() + LOOK_US);
+        return is_watched;
     }
     return false;
 }
 
-/* anew: whoever was waited for is no more the owner. */
+/* anew: on the engine thread, whoever was waited for is no more the owner. What cannot be done
+ * there is left to the program's next call. */
 static void arm(struct shim_socket *sock, bool anew)
 {
     int saved_errno = errno;
@@ -201,8 +236,10 @@ static void arm(struct shim_socket *sock, bool anew)
         atomic_store(&sock->watched_pid, 0);
         atomic_store(&sock->is_unwatched, true);
     }
-    if (atomic_load(&sock->is_unwatched) && stand_by(sock))
+    if (atomic_load(&sock->is_unwatched) && stand_by(sock, !anew))
         atomic_store(&sock->is_unwatched, false);
+    else if (anew)
+        atomic_store(&shim_heir_is_due, true);
     shim_unlock(&mutex, mask);
     errno = saved_errno;
 }
@@ -274,6 +311,7 @@ void shim_heir_after_fork_child(void)
             forget_watch(&watches[index]);
     for (size_t index = 0; index < BELL_COUNT; index++)
         bells[index].arena = NULL;
+    look_timer = (struct engine_timer){.on_due = on_look};
     shim_socket_each(forget_owner, NULL);
     shim_unlock(&mutex, fork_mask);
 }

@@ -10,14 +10,16 @@
 #include "shim/socket.h"
 
 /* Goes on with the socket if its owner has ended, else waits for that end on the engine thread.
- * Clears is_unwatched, unless waiting is not possible: then each call tries again. errno kept. */
+ * Clears is_unwatched, unless waiting is not possible: then each call tries again, and the engine
+ * thread looks from time to time. Opens a descriptor: only in a call of the program that is yet to
+ * open its own. errno kept. */
 void shim_heir_arm(struct shim_socket *sock);
 
 /* All sockets of this process: for a child that will not return to the program's own calls soon. */
 void shim_heir_arm_all(void);
 
-/* A forked child has not waited for descriptors yet, or could not stand by for all of its sockets.
- */
+/* A forked child has not waited for descriptors yet, or does not wait for the ends of all owners:
+ * because it could not, or because they have changed since. */
 extern atomic_bool shim_heir_is_due;
 
 /* Before a call that waits and names no socket. Async-signal-safe, errno kept. */
