@@ -154,6 +154,30 @@ static void sort_queue(const struct shim_socket *sock, const struct shim_queue *
     }
 }
 
+/* Puts the datagrams back as they were. */
+static void restore_queue(const struct shim_socket *sock, const struct shim_queue *queue)
+{
+    uint32_t bytes;
+
+    for (size_t at = 0; at < queue->used_bytes; at += bytes) {
+        memcpy(&bytes, queue->data + at, sizeof bytes);
+        at += sizeof bytes;
+        (void)shim_pair_write(sock->pair_fd, NULL, queue->data + at, bytes);
+    }
+}
+
+void shim_connect_put_back(struct shim_socket *sock, int fd, const void *data, size_t bytes)
+{
+    long unread_bytes = shim_pair_unread_bytes(sock->pair_fd);
+    struct shim_queue queue = {.data = NULL};
+
+    if (unread_bytes > 0 && map_queue(&queue, (size_t)unread_bytes))
+        take_queue(&queue, fd);
+    (void)shim_pair_write(sock->pair_fd, NULL, data, bytes);
+    restore_queue(sock, &queue);
+    shim_port_forget(&queue);
+}
+
 /* Taking them and putting them back would change their order for whoever reads meanwhile. */
 static bool set_peek_offset(int fd, int offset)
 {

@@ -24,6 +24,11 @@ bool shim_connect_each_unread(struct shim_socket *sock, int fd,
                                             size_t bytes),
                               void *context);
 
+/* Entered. A datagram that was read from the head of A, of which fd is a copy, is its head again:
+ * framed or bare as it was. Without memory it is the last one. Where others read meanwhile the
+ * order may change. */
+void shim_connect_put_back(struct shim_socket *sock, int fd, const void *data, size_t bytes);
+
 /* Reads anew to whom the wire is connected. Entered, or before start. */
 void shim_connect_refresh_peer(struct shim_socket *sock);
 

@@ -3,6 +3,7 @@
 
 #include "engine/raw.h"
 #include "shim/ask.h"
+#include "shim/connect.h"
 #include "shim/control.h"
 #include "shim/drain.h"
 #include "shim/hold.h"
@@ -123,17 +124,29 @@ static bool is_too_long(const struct outgoing *out, const struct rudp_address *r
 /* --- In the process that runs the engine --------------------------------------------------------
  */
 
-/* A token whose error was just reported would wake readers for nothing. It is the head of the queue
- * when nothing else waits there; another thread that reads at this moment may have taken it. */
-static void drop_token(const struct shim_socket *sock, int fd)
+static bool is_token_of(const struct shim_socket *sock, const struct rudp_address *peer, long bytes)
 {
     struct shim_pair_header header;
-    long bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(&header), sizeof header,
+
+    return bytes == (long)sizeof header &&
+           shim_pair_parse(&header, sock->cookie, sock->scratch, sizeof header) &&
+           header.type == SHIM_PAIR_ERROR && rudp_address_equal(&header.peer, peer);
+}
+
+/* A token whose error was just reported would wake readers for nothing. It is the head of the queue
+ * when nothing else waits there. Another reader may be faster: then a message was taken in its
+ * place, which only the owner can put back. */
+static void drop_token(struct shim_socket *sock, int fd, const struct rudp_address *peer)
+{
+    long bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(sock->scratch), SHIM_PAIR_HEADER_BYTES,
                           MSG_PEEK | MSG_DONTWAIT, 0, 0);
 
-    if (bytes == (long)sizeof header && header.cookie == sock->cookie &&
-        header.type == SHIM_PAIR_ERROR)
-        (void)RAW_CALL(SYS_recvfrom, fd, raw_pointer(&header), sizeof header, MSG_DONTWAIT, 0, 0);
+    if (!is_token_of(sock, peer, bytes))
+        return;
+    bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX,
+                     MSG_DONTWAIT, 0, 0);
+    if (bytes >= 0 && !is_token_of(sock, peer, bytes))
+        shim_connect_put_back(sock, fd, sock->scratch, (size_t)bytes);
 }
 
 /* Before the first packet: so that the session knows its port. A datagram to port 0 binds as a
@@ -165,7 +178,7 @@ static enum shim_verdict send_datagram(struct shim_socket *sock, int fd, const s
         return SHIM_PLAIN; /* the kernel refuses */
     *error = shim_failure_take(sock, &datagram.remote, &token_sent);
     if (token_sent)
-        drop_token(sock, fd);
+        drop_token(sock, fd, &datagram.remote);
     if (*error != 0)
         return SHIM_FAILED;
     if (is_too_long(out, &datagram.remote)) {
@@ -289,7 +302,7 @@ static bool find_route_held(const struct outgoing *out, struct shim_pair_header 
     return is_tagged;
 }
 
-/* The error of that peer, which is thereby reported; 0: none. */
+/* The error of that peer, which is thereby reported; 0: none. Its token stays: readers skip it. */
 static int take_failure_held(const struct outgoing *out, const struct rudp_address *peer)
 {
     struct engine_signal_mask mask;
@@ -299,8 +312,6 @@ static int take_failure_held(const struct outgoing *out, const struct rudp_addre
         return 0;
     int error = shim_failure_take(out->seen->sock, peer, &token_sent);
 
-    if (token_sent)
-        drop_token(out->seen->sock, out->seen->fd);
     shim_unhold(out->seen, mask);
     return error;
 }
