@@ -2,17 +2,24 @@
 
 #include <string.h>
 
+static void make_ring(struct rudp_replies *replies, const struct rudp_host *host)
+{
+    replies->items = rudp_allocate(host, RUDP_REPLY_COUNT_MAX * sizeof *replies->items);
+    replies->capacity = RUDP_REPLY_COUNT_MAX;
+    if (replies->items != NULL)
+        return;
+    replies->items = replies->spare;
+    replies->capacity = RUDP_REPLY_SPARE_COUNT;
+}
+
 struct rudp_reply *rudp_replies_reserve(struct rudp_replies *replies, const struct rudp_host *host)
 {
-    if (replies->items == NULL) {
-        replies->items = rudp_allocate(host, RUDP_REPLY_COUNT_MAX * sizeof *replies->items);
-        if (replies->items == NULL)
-            return NULL;
-    }
-    if (replies->count == RUDP_REPLY_COUNT_MAX)
+    if (replies->items == NULL)
+        make_ring(replies, host);
+    if (replies->count == replies->capacity)
         return NULL;
     struct rudp_reply *reply =
-        &replies->items[(replies->first + replies->count) % RUDP_REPLY_COUNT_MAX];
+        &replies->items[(replies->first + replies->count) % replies->capacity];
 
     reply->copy_count = 1;
     return reply;
@@ -20,7 +27,7 @@ struct rudp_reply *rudp_replies_reserve(struct rudp_replies *replies, const stru
 
 void rudp_replies_commit(struct rudp_replies *replies)
 {
-    RUDP_ASSERT(replies->items != NULL && replies->count < RUDP_REPLY_COUNT_MAX);
+    RUDP_ASSERT(replies->items != NULL && replies->count < replies->capacity);
     replies->count++;
 }
 
@@ -38,7 +45,7 @@ size_t rudp_replies_take(struct rudp_replies *replies, const struct rudp_host *h
     memcpy(out, reply->packet, packet_bytes);
     if (--reply->copy_count > 0)
         return packet_bytes;
-    replies->first = (replies->first + 1) % RUDP_REPLY_COUNT_MAX;
+    replies->first = (replies->first + 1) % replies->capacity;
     replies->count--;
     if (replies->count == 0)
         rudp_replies_clear(replies, host);
@@ -47,6 +54,10 @@ size_t rudp_replies_take(struct rudp_replies *replies, const struct rudp_host *h
 
 void rudp_replies_clear(struct rudp_replies *replies, const struct rudp_host *host)
 {
-    rudp_release(host, replies->items, RUDP_REPLY_COUNT_MAX * sizeof *replies->items);
-    *replies = (struct rudp_replies){0};
+    if (replies->items != replies->spare)
+        rudp_release(host, replies->items, replies->capacity * sizeof *replies->items);
+    replies->items = NULL;
+    replies->capacity = 0;
+    replies->first = 0;
+    replies->count = 0;
 }
