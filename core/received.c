@@ -16,17 +16,23 @@ uint64_t rudp_received_next_pn(const struct rudp_received *received)
     return received->numbers.items[received->numbers.count - 1].end;
 }
 
-enum rudp_status rudp_received_reserve(struct rudp_received *received, const struct rudp_host *host)
-{
-    return rudp_ranges_reserve(&received->numbers, host, 1);
-}
-
 static void raise_floor(struct rudp_received *received, uint64_t floor_pn)
 {
     if (floor_pn <= received->floor_pn)
         return;
     received->floor_pn = floor_pn;
     rudp_ranges_trim_below(&received->numbers, floor_pn);
+}
+
+enum rudp_status rudp_received_reserve(struct rudp_received *received, const struct rudp_host *host)
+{
+    struct rudp_ranges *numbers = &received->numbers;
+    enum rudp_status status = rudp_ranges_reserve(numbers, host, 1);
+
+    if (status == RUDP_OK || numbers->count < 2)
+        return status;
+    raise_floor(received, numbers->items[0].end);
+    return RUDP_OK;
 }
 
 enum rudp_status rudp_received_add(struct rudp_received *received, const struct rudp_host *host,

@@ -22,7 +22,8 @@ bool rudp_received_is_duplicate(const struct rudp_received *received, uint64_t p
 /* Highest number received plus one; 0 when none was. */
 uint64_t rudp_received_next_pn(const struct rudp_received *received);
 
-/* Makes sure that the next rudp_received_add succeeds: before a packet takes effect. */
+/* Makes sure that the next rudp_received_add succeeds: before a packet takes effect. Without memory
+ * for another gap the oldest one is given up: only a first number can fail. */
 enum rudp_status rudp_received_reserve(struct rudp_received *received,
                                        const struct rudp_host *host);
 

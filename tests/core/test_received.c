@@ -272,6 +272,27 @@ START_TEST(reserve_tells_that_memory_is_out)
 }
 END_TEST
 
+/* Without memory for one more gap the oldest is given up; every packet is still taken, and nothing
+ * is acknowledged that did not come. */
+START_TEST(gaps_without_memory_take_every_packet)
+{
+    struct fixture f;
+    struct rudp_ack_frame ack;
+
+    setup(&f, 0);
+    arrive(&f, 0, true, 1);
+    f.memory.cap_bytes = f.memory.used_bytes;
+    for (uint64_t pn = 2; pn <= 100; pn += 2)
+        arrive(&f, pn, true, 1);
+    ck_assert(rudp_received_fill_ack(&f.received, &ack, 1));
+    ck_assert_uint_eq(ack.ranges[0].largest, 100);
+    for (uint32_t i = 0; i < ack.range_count; i++)
+        ck_assert_uint_eq(ack.ranges[i].smallest, ack.ranges[i].largest);
+    arrive(&f, 99, true, 1);
+    teardown(&f);
+}
+END_TEST
+
 /* An idle session forgets old gaps, not the highest number. */
 START_TEST(compact_keeps_the_highest_number)
 {
@@ -330,6 +351,6 @@ int main(void)
         packet_that_elicits_nothing_owes_nothing, deadline_at_time_zero_is_not_none,
         ack_sent_settles_what_was_owed, ack_of_nothing_is_refused, ack_lists_newest_ranges_first,
         ack_leaves_the_oldest_ranges_out, reserve_tells_that_memory_is_out,
-        compact_keeps_the_highest_number, compact_without_memory_is_harmless,
-        compact_of_nothing_is_harmless);
+        gaps_without_memory_take_every_packet, compact_keeps_the_highest_number,
+        compact_without_memory_is_harmless, compact_of_nothing_is_harmless);
 }
