@@ -124,6 +124,12 @@ enum rudp_status rudp_loss_reserve(struct rudp_loss *loss, const struct rudp_hos
 void rudp_loss_on_sent(struct rudp_loss *loss, const struct rudp_sent_packet *packet,
                        bool eliciting)
 {
+    if (loss->capacity == 0) {
+        RUDP_ASSERT(!eliciting);
+        loss->next_pn++;
+        loss->first_pn = loss->next_pn;
+        return;
+    }
     RUDP_ASSERT(loss->next_pn - loss->first_pn < loss->capacity);
     struct rudp_sent_packet *entry = packet_at(loss, loss->next_pn++);
 
@@ -334,6 +340,21 @@ void rudp_loss_all(struct rudp_loss *loss, const struct rudp_loss_handler *handl
         handler->on_lost(handler->context, packet);
     }
     loss->loss_time_us = RUDP_NEVER;
+}
+
+bool rudp_loss_give_up_oldest(struct rudp_loss *loss, const struct rudp_loss_handler *handler)
+{
+    if (loss->capacity == 0)
+        return false;
+    struct rudp_sent_packet *packet = packet_at(loss, loss->first_pn);
+
+    RUDP_ASSERT(loss->next_pn - loss->first_pn == loss->capacity);
+    RUDP_ASSERT(packet->state == RUDP_SENT_IN_FLIGHT);
+    leave_flight(loss, packet);
+    packet->state = RUDP_SENT_LOST;
+    handler->on_lost(handler->context, packet);
+    loss->first_pn++;
+    return true;
 }
 
 const struct rudp_sent_packet *rudp_loss_oldest(const struct rudp_loss *loss)

@@ -91,11 +91,12 @@ void rudp_loss_clear(struct rudp_loss *loss, const struct rudp_host *host);
 /* Forgets all packets for a new incarnation; what the path taught (RTT, reordering) stays. */
 void rudp_loss_restart(struct rudp_loss *loss, const struct rudp_host *host);
 
-/* Makes room in the ledger for one more packet. Must succeed before a packet is built:
- * RUDP_E_MEMORY, or RUDP_E_FULL when the ledger is at its bound. */
+/* Makes room in the ledger for one more packet. Must succeed before one that must be acknowledged
+ * is built: RUDP_E_MEMORY, or RUDP_E_FULL when the ledger is at its bound. */
 enum rudp_status rudp_loss_reserve(struct rudp_loss *loss, const struct rudp_host *host);
 
-/* Enters the packet with number next_pn. eliciting: it must be acknowledged. */
+/* Enters the packet with number next_pn. eliciting: it must be acknowledged; one that must not
+ * needs no room in a ledger that has none at all. */
 void rudp_loss_on_sent(struct rudp_loss *loss, const struct rudp_sent_packet *packet,
                        bool eliciting);
 
@@ -113,6 +114,10 @@ void rudp_loss_detect(struct rudp_loss *loss, uint64_t pto_us, uint64_t now_us,
 
 /* Declares everything in flight lost, without a loss event: after a RETRY. */
 void rudp_loss_all(struct rudp_loss *loss, const struct rudp_loss_handler *handler);
+
+/* Makes room where rudp_loss_reserve could not: forgets the oldest packet, which is in flight, and
+ * calls on_lost for it; there is no loss event. False: the ledger has no memory at all. */
+bool rudp_loss_give_up_oldest(struct rudp_loss *loss, const struct rudp_loss_handler *handler);
 
 /* The oldest packet in flight with stream bytes or content to resend; NULL when none. */
 const struct rudp_sent_packet *rudp_loss_oldest(const struct rudp_loss *loss);

@@ -35,6 +35,19 @@ enum rudp_status rudp_received_reserve(struct rudp_received *received, const str
     return RUDP_OK;
 }
 
+/* An acknowledgement is due then, at the latest. */
+static void owe(struct rudp_received *received, uint64_t deadline_us)
+{
+    if (received->ack_deadline_us == 0 || deadline_us < received->ack_deadline_us)
+        received->ack_deadline_us = max_u64(deadline_us, 1);
+}
+
+void rudp_received_on_dropped(struct rudp_received *received, uint64_t ack_delay_us,
+                              uint64_t now_us)
+{
+    owe(received, now_us + ack_delay_us);
+}
+
 enum rudp_status rudp_received_add(struct rudp_received *received, const struct rudp_host *host,
                                    uint64_t packet_number, bool eliciting, uint64_t ack_delay_us,
                                    uint64_t now_us)
@@ -61,12 +74,9 @@ enum rudp_status rudp_received_add(struct rudp_received *received, const struct 
     if (!eliciting)
         return RUDP_OK;
     received->eliciting_count++;
-    uint64_t deadline_us = now_us + ack_delay_us;
+    bool at_once = received->eliciting_count >= 2 || !in_order;
 
-    if (received->eliciting_count >= 2 || !in_order)
-        deadline_us = now_us;
-    if (received->ack_deadline_us == 0 || deadline_us < received->ack_deadline_us)
-        received->ack_deadline_us = max_u64(deadline_us, 1);
+    owe(received, at_once ? now_us : now_us + ack_delay_us);
     return RUDP_OK;
 }
 

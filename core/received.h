@@ -34,6 +34,10 @@ enum rudp_status rudp_received_add(struct rudp_received *received, const struct 
                                    uint64_t packet_number, bool eliciting, uint64_t ack_delay_us,
                                    uint64_t now_us);
 
+/* A packet could not be kept. The peer hears within ack_delay_us of what was received before. */
+void rudp_received_on_dropped(struct rudp_received *received, uint64_t ack_delay_us,
+                              uint64_t now_us);
+
 /* Fills in the newest ranges. False when nothing was received yet. */
 bool rudp_received_fill_ack(const struct rudp_received *received, struct rudp_ack_frame *ack,
                             uint64_t now_us);

@@ -277,6 +277,9 @@ void rudp_session_on_ack(struct rudp_session *session, const struct rudp_context
 void rudp_session_on_loss_timer(struct rudp_session *session, const struct rudp_context *context);
 void rudp_session_lose_all(struct rudp_session *session, const struct rudp_context *context);
 
+/* Makes room in a full ledger that cannot grow. False: it has no memory at all. */
+bool rudp_session_give_up_oldest(struct rudp_session *session, const struct rudp_context *context);
+
 /* Queues the content of the oldest packets in flight again, for count probes. */
 void rudp_session_requeue_oldest(struct rudp_session *session, const struct rudp_context *context);
 

@@ -65,13 +65,12 @@ static void on_acked(void *pointer, const struct rudp_sent_packet *packet, bool 
     }
 }
 
-static void on_lost(void *pointer, const struct rudp_sent_packet *packet)
+/* What the packet carried is to be sent again. */
+static void on_given_up(void *pointer, const struct rudp_sent_packet *packet)
 {
     struct fate *fate = pointer;
     struct rudp_session *session = fate->session;
 
-    session->stats.lost_packet_count++;
-    note_large_lost(fate, packet);
     for (uint8_t i = 0; i < packet->range_count; i++) {
         struct rudp_range range = {packet->ranges[i].offset,
                                    packet->ranges[i].offset + packet->ranges[i].bytes};
@@ -86,6 +85,15 @@ static void on_lost(void *pointer, const struct rudp_sent_packet *packet)
         if (session->credit_confirmed < rudp_session_delivered_offset(session))
             session->credit_due = true;
     }
+}
+
+static void on_lost(void *pointer, const struct rudp_sent_packet *packet)
+{
+    struct fate *fate = pointer;
+
+    fate->session->stats.lost_packet_count++;
+    note_large_lost(fate, packet);
+    on_given_up(pointer, packet);
 }
 
 static struct rudp_loss_handler handler_for(struct fate *fate)
@@ -179,6 +187,14 @@ void rudp_session_lose_all(struct rudp_session *session, const struct rudp_conte
     struct rudp_loss_handler handler = handler_for(&fate);
 
     rudp_loss_all(&session->loss, &handler);
+}
+
+bool rudp_session_give_up_oldest(struct rudp_session *session, const struct rudp_context *context)
+{
+    struct fate fate = {.session = session, .context = context};
+    struct rudp_loss_handler handler = {&fate, on_acked, on_given_up};
+
+    return rudp_loss_give_up_oldest(&session->loss, &handler);
 }
 
 void rudp_session_requeue_oldest(struct rudp_session *session, const struct rudp_context *context)

@@ -252,6 +252,15 @@ static void after_packet(struct rudp_session *session, const struct rudp_context
     }
 }
 
+/* A peer that hears nothing would take this side for dead, which only lacks memory. */
+static void after_drop(struct rudp_session *session, const struct rudp_context *context,
+                       enum rudp_drop drop, uint64_t ack_delay_us)
+{
+    if (drop == RUDP_DROP_MEMORY || drop == RUDP_DROP_RANGES)
+        rudp_received_on_dropped(&session->received, ack_delay_us, context->now_us);
+    rudp_session_check_writable(session, context); /* credit in front of what was dropped */
+}
+
 enum rudp_drop rudp_session_receive(struct rudp_session *session,
                                     const struct rudp_context *context,
                                     const struct rudp_header *header,
@@ -279,14 +288,17 @@ enum rudp_drop rudp_session_receive(struct rudp_session *session,
     session->unanswered_count = 0;
     session->stats.received_packet_count++;
     session->stats.received_bytes += packet_bytes;
-    drop = apply_frames(session, context, *frames, &survey);
-    if (drop != RUDP_DROP_COUNT)
-        return drop;
-    if (survey.eliciting)
-        session->last_active_us = context->now_us;
     /* A handshake packet is answered at once: the peer waits for it. */
     uint64_t ack_delay_us =
         header->type == RUDP_PACKET_SHORT ? context->config->ack_delay_us_max : 0;
+
+    drop = apply_frames(session, context, *frames, &survey);
+    if (drop != RUDP_DROP_COUNT) {
+        after_drop(session, context, drop, ack_delay_us);
+        return drop;
+    }
+    if (survey.eliciting)
+        session->last_active_us = context->now_us;
     enum rudp_status status = rudp_received_add(&session->received, context->host, packet_number,
                                                 survey.eliciting, ack_delay_us, context->now_us);
 

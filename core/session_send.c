@@ -175,8 +175,13 @@ static void write_ack(struct rudp_session *session, const struct rudp_context *c
 
     if (session->received.ack_deadline_us == 0 && !session->credit_due)
         return;
-    if (rudp_received_fill_ack(&session->received, &ack, context->now_us) &&
-        rudp_wire_write_ack(&draft->writer, &ack)) {
+    if (!rudp_received_fill_ack(&session->received, &ack, context->now_us)) {
+        /* Nothing that came could be kept: all there is to say is that somebody is there. */
+        if (session->received.ack_deadline_us != 0 && rudp_wire_write_padding(&draft->writer, 1))
+            rudp_received_on_ack_sent(&session->received);
+        return;
+    }
+    if (rudp_wire_write_ack(&draft->writer, &ack)) {
         rudp_received_on_ack_sent(&session->received);
         draft->has_ack = true;
     }
@@ -201,18 +206,25 @@ bool rudp_session_final_credit(const struct rudp_session *session,
     return was_ended && context->config->order == RUDP_ORDERED;
 }
 
-/* CREDIT rides with acknowledgements. One that matters by itself makes its packet eliciting. */
-static void write_credit(struct rudp_session *session, struct draft *draft)
+static bool tell_credit(struct rudp_session *session, struct draft *draft)
 {
     struct rudp_credit_frame credit = credit_now(session);
 
-    if ((!draft->has_ack && !session->credit_due) || session->peer_id == 0)
-        return;
     if (!rudp_wire_write_credit(&draft->writer, &credit))
-        return;
+        return false;
     session->credit_told_limit = session->recv.limit_offset;
     draft->sent.content |= RUDP_SENT_CREDIT;
     draft->sent.credit_offset = rudp_session_delivered_offset(session);
+    return true;
+}
+
+/* CREDIT rides with acknowledgements. One that matters by itself makes its packet eliciting. */
+static void write_credit(struct rudp_session *session, struct draft *draft)
+{
+    if ((!draft->has_ack && !session->credit_due) || session->peer_id == 0)
+        return;
+    if (!tell_credit(session, draft))
+        return;
     if (session->credit_due && rudp_wire_write_ping(&draft->writer)) {
         session->credit_due = false;
         draft->eliciting = true;
@@ -323,6 +335,15 @@ static void write_frames(struct rudp_session *session, const struct rudp_context
     session->ping_due = false;
 }
 
+/* Acknowledges, and nothing else: nobody waits for this packet. */
+static void write_bare_ack(struct rudp_session *session, const struct rudp_context *context,
+                           struct draft *draft)
+{
+    write_ack(session, context, draft);
+    if (draft->has_ack)
+        (void)tell_credit(session, draft);
+}
+
 /* Fills the packet up to packet_bytes, its check included. */
 static void pad_to(struct draft *draft, uint64_t packet_bytes)
 {
@@ -385,6 +406,30 @@ static size_t write_to_candidate(struct rudp_session *session, const struct rudp
     return draft.writer.used_bytes;
 }
 
+/* It waits a little for room: as a rule the peer's next packet makes some. */
+static bool ack_is_overdue(const struct rudp_session *session, const struct rudp_context *context)
+{
+    uint64_t deadline_us = session->received.ack_deadline_us;
+
+    return deadline_us != 0 && deadline_us + RUDP_MEMORY_WAIT_US <= context->now_us;
+}
+
+/* Room in the ledger for the next packet. Probes and acknowledgements get it without memory, too:
+ * two sides that both fell silent for lack of it would not come out of it again. RUDP_E_MEMORY:
+ * only for an acknowledgement. RUDP_E_FULL: none now. */
+static enum rudp_status make_room(struct rudp_session *session, const struct rudp_context *context)
+{
+    bool overdue = ack_is_overdue(session, context);
+
+    if (rudp_loss_reserve(&session->loss, context->host) == RUDP_OK)
+        return RUDP_OK;
+    session->memory_us = context->now_us + RUDP_MEMORY_WAIT_US;
+    if ((overdue || session->probe_count > 0) && rudp_session_give_up_oldest(session, context))
+        return RUDP_OK;
+    /* What belongs to a handshake must itself be acknowledged. */
+    return overdue && session->state == RUDP_SESSION_ESTABLISHED ? RUDP_E_MEMORY : RUDP_E_FULL;
+}
+
 size_t rudp_session_write(struct rudp_session *session, const struct rudp_context *context,
                           struct rudp_path *path, uint8_t *out, size_t out_bytes)
 {
@@ -398,10 +443,10 @@ size_t rudp_session_write(struct rudp_session *session, const struct rudp_contex
 
     if (!is_due && !to_candidate)
         return 0;
-    if (rudp_loss_reserve(&session->loss, context->host) != RUDP_OK) {
-        session->memory_us = context->now_us + RUDP_MEMORY_WAIT_US;
+    enum rudp_status room = make_room(session, context);
+
+    if (room == RUDP_E_FULL)
         return 0;
-    }
     size_t limit_bytes = packet_limit(session, context, out_bytes);
     size_t header_bytes = RUDP_WIRE_LONG_BYTES + 4 + 1 + session->token_bytes;
 
@@ -414,7 +459,10 @@ size_t rudp_session_write(struct rudp_session *session, const struct rudp_contex
     write_header(session, &draft);
     size_t empty_bytes = draft.writer.used_bytes;
 
-    write_frames(session, context, &draft, with_data);
+    if (room == RUDP_OK)
+        write_frames(session, context, &draft, with_data);
+    else
+        write_bare_ack(session, context, &draft);
     if (draft.writer.used_bytes == empty_bytes)
         return 0;
     finish_packet(session, context, &draft);

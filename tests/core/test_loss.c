@@ -672,6 +672,42 @@ START_TEST(oldest_may_carry_content_only)
 }
 END_TEST
 
+/* Without memory for more a full ledger makes room by its oldest packet, of which it knows nothing
+ * any more. */
+START_TEST(full_ledger_gives_up_its_oldest)
+{
+    setup(0);
+    send_many(1);
+    f.memory.cap_bytes = f.memory.used_bytes;
+    send_many(f.loss.capacity - 1);
+    ck_assert_uint_eq(rudp_loss_reserve(&f.loss, &f.memory.host), RUDP_E_MEMORY);
+    ck_assert(rudp_loss_give_up_oldest(&f.loss, &handler));
+    ck_assert_uint_eq(f.lost_count, 1);
+    send_many(1);
+    ack(0, f.loss.next_pn - 1);
+    ck_assert_uint_eq(f.acked_count, f.loss.next_pn - 1);
+    ck_assert_uint_eq(f.loss.in_flight_bytes, 0);
+    teardown();
+}
+END_TEST
+
+/* A number is used without a ledger by what nobody waits for. */
+START_TEST(acknowledgement_needs_no_ledger)
+{
+    struct rudp_sent_packet packet = {.sent_us = START_US, .packet_bytes = 20};
+
+    setup(0);
+    ck_assert(!rudp_loss_give_up_oldest(&f.loss, &handler));
+    rudp_loss_on_sent(&f.loss, &packet, false);
+    ck_assert_uint_eq(f.loss.next_pn, 1);
+    send_many(2);
+    ack(0, 2);
+    ck_assert_uint_eq(f.acked_count, 2);
+    ck_assert_uint_eq(f.loss.in_flight_count, 0);
+    teardown();
+}
+END_TEST
+
 /* Idle, the ledger holds nothing; numbers go on. Not idle, it keeps everything. */
 START_TEST(compact_gives_back_an_idle_ledger)
 {
@@ -704,5 +740,6 @@ int main(void)
         full_ledger_forgets_lost_packets, reserve_without_memory_is_refused,
         ledger_does_not_grow_with_acknowledgements, restart_keeps_the_round_trip,
         losing_all_is_no_loss_event, oldest_is_in_flight_and_carries_something,
-        oldest_may_carry_content_only, compact_gives_back_an_idle_ledger);
+        oldest_may_carry_content_only, full_ledger_gives_up_its_oldest,
+        acknowledgement_needs_no_ledger, compact_gives_back_an_idle_ledger);
 }

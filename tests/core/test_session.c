@@ -6,6 +6,7 @@
 #define CLOSE_COPY_COUNT 3u
 
 #define OTHER_ID   UINT64_C(0x2222222222222222)
+#define TICK_US    256u                           /* timers may fire this late (core/wheel.h) */
 #define SILENCE_US (UINT64_C(40) * RUDP_US_PER_S) /* longer than any patience of these tests */
 
 static struct puppet p; /* one test a process, and large */
@@ -272,6 +273,72 @@ START_TEST(data_without_memory_is_not_acknowledged)
     puppet_ping(&p);
     ck_assert(puppet_await(&p, RUDP_FRAME_ACK, &frame));
     ck_assert_uint_eq(frame.ack.ranges[0].smallest, dropped_pn + 1);
+    finish();
+}
+END_TEST
+
+/* Packets that cannot be kept are answered, together and within the usual delay: this side lives.
+ */
+START_TEST(data_without_memory_is_answered)
+{
+    struct rudp_frame frame;
+
+    start();
+    puppet_accepted(&p);
+    puppet_ping(&p);
+    (void)wait_silently(RUDP_US_PER_S, RUDP_FRAME_ACK);
+    uint32_t kept_pn = p.next_pn - 1;
+
+    p.memory.cap_bytes = p.memory.used_bytes;
+    for (uint32_t i = 0; i < 3; i++)
+        deliver_data(0, "\2hi", 3);
+    ck_assert_uint_eq(puppet_drops(&p, RUDP_DROP_MEMORY), 3);
+    puppet_wait_us(&p, p.config.ack_delay_us_max - 1);
+    ck_assert(!puppet_next(&p));
+    puppet_wait_us(&p, 1 + TICK_US);
+    ck_assert(puppet_await(&p, RUDP_FRAME_ACK, &frame));
+    ck_assert_uint_eq(frame.ack.ranges[0].largest, kept_pn);
+    ck_assert(!puppet_next(&p));
+    finish();
+}
+END_TEST
+
+/* That answer itself needs no memory, of which an idle session has given back all it can. */
+START_TEST(answer_needs_no_memory)
+{
+    start();
+    puppet_accepted(&p);
+    (void)wait_silently(10 * RUDP_US_PER_S, RUDP_FRAME_ACK);
+    p.memory.cap_bytes = p.memory.used_bytes;
+    for (uint32_t i = 1; i <= 3; i++) {
+        deliver_data(0, "\2hi", 3);
+        ck_assert_uint_eq(puppet_drops(&p, RUDP_DROP_MEMORY), i);
+        ck_assert_uint_eq(wait_silently(RUDP_US_PER_S, RUDP_FRAME_ACK), 1);
+    }
+    p.memory.cap_bytes = SIZE_MAX;
+    deliver_data(0, "\2hi", 3);
+    puppet_check_read(&p, "hi");
+    finish();
+}
+END_TEST
+
+/* When the first packet of all cannot be kept there is nothing to acknowledge: the answer is an
+ * empty one, which proves the address to the peer. */
+START_TEST(first_packet_without_memory_is_answered)
+{
+    const size_t number_bytes = 4 * sizeof(struct rudp_range);
+
+    start();
+    puppet_open(&p);
+    puppet_expect(&p, RUDP_PACKET_HELLO);
+    p.memory.cap_bytes = p.memory.used_bytes + number_bytes;
+    puppet_begin(&p, RUDP_PACKET_HELLO_ACK);
+    puppet_add_ack(&p, 0, p.header.packet_number);
+    puppet_add_data(&p, 0, "\2hi", 3);
+    (void)puppet_deliver(&p);
+    ck_assert_uint_eq(puppet_drops(&p, RUDP_DROP_MEMORY), 1);
+    puppet_expect(&p, RUDP_PACKET_SHORT);
+    ck_assert(!puppet_next(&p));
     finish();
 }
 END_TEST
@@ -853,10 +920,11 @@ int main(void)
         impossible_claims_are_malformed, hello_says_nothing_of_the_session,
         hello_ack_of_another_peer_is_unexpected, bytes_beyond_the_credit_are_dropped,
         too_many_gaps_are_dropped, data_without_memory_is_not_acknowledged,
-        impossible_message_is_a_protocol_error, contradicting_fin_is_malformed,
-        peek_into_short_buffer_keeps_the_message, full_buffer_is_followed_by_writable,
-        refused_for_memory_is_followed_by_writable, send_after_close_is_refused,
-        flushed_is_acknowledged, tag_is_kept, packet_size_is_clamped,
+        data_without_memory_is_answered, answer_needs_no_memory,
+        first_packet_without_memory_is_answered, impossible_message_is_a_protocol_error,
+        contradicting_fin_is_malformed, peek_into_short_buffer_keeps_the_message,
+        full_buffer_is_followed_by_writable, refused_for_memory_is_followed_by_writable,
+        send_after_close_is_refused, flushed_is_acknowledged, tag_is_kept, packet_size_is_clamped,
         blocked_sender_asks_for_credit, little_credit_of_an_opener_is_kept,
         credit_below_the_assumed_one_is_asked_for, blocked_peer_is_told_the_credit,
         delivery_inside_a_message_is_survived, keepalive_probes_an_idle_session,

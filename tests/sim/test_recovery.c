@@ -6,6 +6,11 @@
 
 #define PAYLOAD_BYTES 1100u /* one message that fills a packet, nearly */
 
+#define LEDGER_PACKETS   16u   /* that a session can note when it begins to send, */
+#define LEDGER_BYTES_MAX 2000u /* and memory for these, but not for more */
+
+#define WARM_COUNT 100u /* messages of a packet each that open the window far enough */
+
 /* Drops or holds back some of the client's packets. */
 struct filter {
     uint32_t seen_count;
@@ -440,6 +445,91 @@ START_TEST(bulk_completes_at_20_percent_loss)
 }
 END_TEST
 
+/* A peer that lacks memory for much longer than all probes take answers them, though it has given
+ * back what an idle session can: when it has memory again, everything arrives. */
+START_TEST(peer_without_memory_is_not_dead)
+{
+    struct sim *sim = create_pair(NULL);
+    struct sim_session *session = open_pair(sim);
+    struct sim_node *server = &sim->nodes[SIM_SERVER];
+
+    sim_run_for_us(sim, 10 * RUDP_US_PER_S);
+    server->memory.limit_bytes = server->memory.used_bytes;
+    send_messages(session, 100, PAYLOAD_BYTES);
+    sim_run_for_us(sim, 300 * RUDP_US_PER_S);
+    ck_assert_msg(!sim->failed, "%s", sim->failure);
+    ck_assert_uint_gt(sim_stats(session).probe_count, 2 * session->node->config.retry_count_max);
+    ck_assert_uint_gt(sim_endpoint_stats(server).dropped_count[RUDP_DROP_MEMORY], 0);
+    ck_assert_uint_eq(server_side(sim)->read_count, 0);
+    server->memory.limit_bytes = 0;
+    run_until_delivered(sim);
+    ck_assert_uint_eq(server_side(sim)->read_count, 100);
+    finish(sim);
+}
+END_TEST
+
+/* Both windows opened, and what that took given back again. */
+static struct sim *create_used_pair(void)
+{
+    struct sim *sim = create_pair(NULL);
+    struct sim_session *session = open_pair(sim);
+
+    send_messages(session, WARM_COUNT, PAYLOAD_BYTES);
+    send_messages(server_side(sim), WARM_COUNT, PAYLOAD_BYTES);
+    run_until_delivered(sim);
+    sim_run_for_us(sim, 10 * RUDP_US_PER_S);
+    return sim;
+}
+
+/* Sends so much that the ledger is full, without memory for a larger one or anything else. */
+static void fill_ledger(struct sim_session *session)
+{
+    struct sim_memory *memory = &session->node->memory;
+
+    sim_node_enter(session->node);
+    send_messages(session, WARM_COUNT, PAYLOAD_BYTES);
+    memory->limit_bytes = memory->used_bytes + LEDGER_BYTES_MAX;
+    sim_node_leave(session->node);
+}
+
+/* When neither side can note one more packet, both still speak; and memory on one of them gets both
+ * out of it. */
+START_TEST(peers_without_memory_are_not_dead)
+{
+    struct sim *sim = create_used_pair();
+    struct sim_session *client = sim_latest(sim, SIM_CLIENT);
+    struct sim_session *server = server_side(sim);
+
+    fill_ledger(client);
+    fill_ledger(server);
+    sim_run_for_us(sim, 300 * RUDP_US_PER_S);
+    ck_assert_msg(!sim->failed, "%s", sim->failure);
+    ck_assert_uint_eq(server->read_count, WARM_COUNT);
+    ck_assert_uint_eq(client->read_count, WARM_COUNT);
+    server->node->memory.limit_bytes = 0;
+    run_until_delivered(sim);
+    ck_assert_uint_eq(server->read_count, 2 * WARM_COUNT);
+    ck_assert_uint_eq(client->read_count, 2 * WARM_COUNT);
+    finish(sim);
+}
+END_TEST
+
+/* A sender whose packets in flight are all lost, and that has no memory to note one more, sends its
+ * probes nevertheless. */
+START_TEST(probes_need_no_memory)
+{
+    struct sim *sim = create_used_pair();
+    struct sim_session *client = sim_latest(sim, SIM_CLIENT);
+
+    sim_drop_next(sim, SIM_CLIENT, SIM_SERVER, LEDGER_PACKETS);
+    fill_ledger(client);
+    run_until_delivered(sim);
+    ck_assert_uint_ge(sim_stats(client).probe_count, 1);
+    ck_assert_uint_eq(server_side(sim)->read_count, 2 * WARM_COUNT);
+    finish(sim);
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_RUN("recovery", loss_resends_at_probe_timeout, measured_round_trip_is_the_path,
@@ -450,5 +540,6 @@ int main(void)
                      black_hole_makes_packets_smaller, silent_black_hole_makes_packets_smaller,
                      black_hole_to_a_pinging_peer_makes_packets_smaller, outage_is_no_black_hole,
                      burst_loss_is_no_black_hole, bulk_uses_the_link,
-                     bulk_completes_at_20_percent_loss);
+                     bulk_completes_at_20_percent_loss, peer_without_memory_is_not_dead,
+                     peers_without_memory_are_not_dead, probes_need_no_memory);
 }
