@@ -1,6 +1,8 @@
 #include "shim/peers.h"
 
 #include "engine/arena.h"
+#include "engine/raw.h"
+#include "shim/connect.h"
 #include "shim/log.h"
 
 #include <errno.h>
@@ -293,4 +295,27 @@ void shim_failure_send_tokens(struct shim_socket *sock)
         atomic_store(&failure->token_sent, true);
         atomic_store(&failure->token_owed, false);
     }
+}
+
+static bool is_token_of(const struct shim_socket *sock, const struct rudp_address *peer, long bytes)
+{
+    struct shim_pair_header header;
+
+    return bytes == (long)sizeof header &&
+           shim_pair_parse(&header, sock->cookie, sock->scratch, sizeof header) &&
+           header.type == SHIM_PAIR_ERROR && rudp_address_equal(&header.peer, peer);
+}
+
+/* Between the two calls another reader may be faster: then a message was taken in its place. */
+void shim_failure_drop_token(struct shim_socket *sock, int fd, const struct rudp_address *peer)
+{
+    long bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(sock->scratch), SHIM_PAIR_HEADER_BYTES,
+                          MSG_PEEK | MSG_DONTWAIT, 0, 0);
+
+    if (!is_token_of(sock, peer, bytes))
+        return;
+    bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX,
+                     MSG_DONTWAIT, 0, 0);
+    if (bytes >= 0 && !is_token_of(sock, peer, bytes))
+        shim_connect_put_back(sock, fd, sock->scratch, (size_t)bytes);
 }

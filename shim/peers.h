@@ -86,6 +86,11 @@ void shim_failure_add(struct shim_socket *sock, const struct rudp_address *peer,
  * 0: none. *token_sent says whether its token may still be in the pair. Need not be entered. */
 int shim_failure_take(struct shim_socket *sock, const struct rudp_address *peer, bool *token_sent);
 
+/* A token whose error was just reported would wake readers for nothing: takes it from the head of
+ * A, of which fd is a copy, if it is there. Only the owner can, because it can put back what it
+ * should not have taken. */
+void shim_failure_drop_token(struct shim_socket *sock, int fd, const struct rudp_address *peer);
+
 /* Writes the tokens that are owed, as far as the pair has room. */
 void shim_failure_send_tokens(struct shim_socket *sock);
 

@@ -151,11 +151,23 @@ void shim_receive_keep_error(const struct fd_table_seen *seen, int error)
 }
 
 /* A token that a peek found stays in the queue: once its error is reported, it must go. */
-static void consume_token(int fd)
+static void consume_token(const struct incoming *in)
 {
+    struct engine_signal_mask mask;
     uint8_t nothing;
 
-    (void)RAW_CALL(SYS_recvfrom, fd, raw_pointer(&nothing), 0, MSG_DONTWAIT, 0, 0);
+    if (!shim_hold(in->seen, &mask))
+        return;
+    struct engine_socket *engine = shim_socket_engine(in->seen->sock);
+
+    if (engine != NULL) {
+        engine_socket_enter(engine);
+        shim_failure_drop_token(in->seen->sock, in->seen->fd, &in->header.peer);
+        engine_socket_leave(engine);
+    } else { /* elsewhere nobody can put back, and a peek that finds it again would never end */
+        (void)RAW_CALL(SYS_recvfrom, in->seen->fd, raw_pointer(&nothing), 0, MSG_DONTWAIT, 0, 0);
+    }
+    shim_unhold(in->seen, mask);
 }
 
 /* --- Results ------------------------------------------------------------------------------------
@@ -250,8 +262,8 @@ static ssize_t receive(struct incoming *in, struct msghdr *message, int flags)
 
         int error = take_error(in->seen, &in->header);
 
-        if ((flags & MSG_PEEK) != 0 && fd_table_is_still(in->seen))
-            consume_token(fd);
+        if ((flags & MSG_PEEK) != 0)
+            consume_token(in);
         if (error != 0)
             return fail(error);
     }

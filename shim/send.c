@@ -3,7 +3,6 @@
 
 #include "engine/raw.h"
 #include "shim/ask.h"
-#include "shim/connect.h"
 #include "shim/control.h"
 #include "shim/drain.h"
 #include "shim/hold.h"
@@ -124,31 +123,6 @@ static bool is_too_long(const struct outgoing *out, const struct rudp_address *r
 /* --- In the process that runs the engine --------------------------------------------------------
  */
 
-static bool is_token_of(const struct shim_socket *sock, const struct rudp_address *peer, long bytes)
-{
-    struct shim_pair_header header;
-
-    return bytes == (long)sizeof header &&
-           shim_pair_parse(&header, sock->cookie, sock->scratch, sizeof header) &&
-           header.type == SHIM_PAIR_ERROR && rudp_address_equal(&header.peer, peer);
-}
-
-/* A token whose error was just reported would wake readers for nothing. It is the head of the queue
- * when nothing else waits there. Another reader may be faster: then a message was taken in its
- * place, which only the owner can put back. */
-static void drop_token(struct shim_socket *sock, int fd, const struct rudp_address *peer)
-{
-    long bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(sock->scratch), SHIM_PAIR_HEADER_BYTES,
-                          MSG_PEEK | MSG_DONTWAIT, 0, 0);
-
-    if (!is_token_of(sock, peer, bytes))
-        return;
-    bytes = RAW_CALL(SYS_recvfrom, fd, raw_pointer(sock->scratch), SHIM_PAIR_BYTES_MAX,
-                     MSG_DONTWAIT, 0, 0);
-    if (bytes >= 0 && !is_token_of(sock, peer, bytes))
-        shim_connect_put_back(sock, fd, sock->scratch, (size_t)bytes);
-}
-
 /* Before the first packet: so that the session knows its port. A datagram to port 0 binds as a
  * first send does, and is not sent. */
 static void bind_automatically(struct shim_socket *sock, struct engine_socket *engine)
@@ -178,7 +152,7 @@ static enum shim_verdict send_datagram(struct shim_socket *sock, int fd, const s
         return SHIM_PLAIN; /* the kernel refuses */
     *error = shim_failure_take(sock, &datagram.remote, &token_sent);
     if (token_sent)
-        drop_token(sock, fd, &datagram.remote);
+        shim_failure_drop_token(sock, fd, &datagram.remote);
     if (*error != 0)
         return SHIM_FAILED;
     if (is_too_long(out, &datagram.remote)) {
