@@ -6,6 +6,7 @@
 #include "engine/system.h"
 #include "shim/connect.h"
 #include "shim/hold.h"
+#include "shim/peers.h"
 #include "shim/process.h"
 
 #include <errno.h>
@@ -290,12 +291,34 @@ void shim_ask_to_look(struct shim_socket *sock, int fd)
     engine_sys_restore_signals(mask);
 }
 
+bool shim_ask_to_drop_token(const struct fd_table_seen *seen, const struct rudp_address *peer)
+{
+    struct question question = {
+        .type = SHIM_PAIR_TOKEN,
+        .data = peer,
+        .bytes = sizeof *peer,
+        .fds = {-1, seen->fd},
+        .fd_count = 2,
+        .patience_us = LOOK_US_MAX,
+    };
+
+    if (shim_process_is_guest())
+        return false;
+    struct engine_signal_mask mask = engine_sys_block_signals();
+    bool is_answered = ask(seen, &question);
+
+    if (is_answered)
+        (void)RAW_CALL(SYS_close, question.answer_fd);
+    engine_sys_restore_signals(mask);
+    return is_answered;
+}
+
 /* --- Answering ----------------------------------------------------------------------------------
  */
 
 bool shim_ask_is_question(uint16_t type)
 {
-    return type == SHIM_PAIR_ASK || type == SHIM_PAIR_CONNECT;
+    return type == SHIM_PAIR_ASK || type == SHIM_PAIR_CONNECT || type == SHIM_PAIR_TOKEN;
 }
 
 static void answer_with_wire(struct shim_socket *sock, int fd)
@@ -340,27 +363,46 @@ static bool is_own_pair(const struct shim_socket *sock, int fd)
     return shim_pair_recognise(fd, &cookie) && cookie == sock->cookie;
 }
 
+/* With what the question carries: descriptors, and bytes behind its header. False: it is none. */
+static bool answer(struct shim_socket *sock, uint16_t type, const int *fds, size_t fd_count,
+                   const void *data, size_t bytes)
+{
+    bool has_pair = fd_count == 2 && is_own_pair(sock, fds[1]);
+    struct rudp_address peer;
+
+    if (fd_count == 0 || !is_answer_socket(fds[0]))
+        return false;
+    if (type == SHIM_PAIR_ASK && fd_count == 1) {
+        answer_with_wire(sock, fds[0]);
+        return true;
+    }
+    if (type == SHIM_PAIR_CONNECT && has_pair) {
+        answer_connected(sock, fds[0], fds[1], data, (socklen_t)bytes);
+        return true;
+    }
+    if (type != SHIM_PAIR_TOKEN || !has_pair || bytes != sizeof peer)
+        return false;
+    memcpy(&peer, data, sizeof peer);
+    shim_failure_drop_token(sock, fds[1], &peer);
+    return true;
+}
+
 void shim_ask_answer(struct shim_socket *sock, uint16_t type)
 {
     struct shim_pair_header header;
-    struct sockaddr_storage addr;
+    struct sockaddr_storage data;
     struct parcel parcel;
     int fds[PARCEL_FD_COUNT_MAX];
 
     atomic_store(&sock->shared->is_spread, true);
     parcel_init(&parcel, &header, sizeof header, type == SHIM_PAIR_ASK ? 1 : 2);
-    parcel_add(&parcel, &addr, sizeof addr);
+    parcel_add(&parcel, &data, sizeof data);
     long bytes = RAW_CALL(SYS_recvmsg, sock->pair_fd, raw_pointer(&parcel.message),
                           MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     size_t fd_count = bytes < (long)sizeof header ? 0 : parcel_take(&parcel, fds);
 
-    if (type == SHIM_PAIR_ASK && fd_count == 1 && is_answer_socket(fds[0]))
-        answer_with_wire(sock, fds[0]);
-    else if (type == SHIM_PAIR_CONNECT && fd_count == 2 && is_answer_socket(fds[0]) &&
-             is_own_pair(sock, fds[1]) && (parcel.message.msg_flags & MSG_TRUNC) == 0)
-        answer_connected(sock, fds[0], fds[1], (const struct sockaddr *)&addr,
-                         (socklen_t)((size_t)bytes - sizeof header));
-    else
+    if ((parcel.message.msg_flags & MSG_TRUNC) != 0 ||
+        !answer(sock, type, fds, fd_count, &data, (size_t)bytes - sizeof header))
         sock->shared->strange_count++;
     close_all(fds, fd_count);
 }

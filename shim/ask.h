@@ -1,5 +1,6 @@
 /* ask.h - what a process that does not run a socket's engine asks of the one that does: the rest of
- * a socket of which it was handed A only, and connecting it.
+ * a socket of which it was handed A only, connecting it, and taking from its queue what could not
+ * be put back elsewhere.
  *
  * A question is a framed message written into A that carries one end of a fresh pair. The owner
  * answers there, with W and what the program set on the socket. Holding A is the only credential:
@@ -28,6 +29,11 @@ static inline void shim_ask_if_due(const struct fd_table_seen *seen)
 /* This process may have read from fd, and is about to let go of it: has the owner look what is
  * read, and waits for that, a bounded time. Not entered. errno kept. */
 void shim_ask_to_look(struct shim_socket *sock, int fd);
+
+/* This process has reported the error of that peer: has the owner take the token for it from the
+ * head of A (peers.h), and waits for that, a bounded time. False: it did not answer. Not entered.
+ * errno kept. */
+bool shim_ask_to_drop_token(const struct fd_table_seen *seen, const struct rudp_address *peer);
 
 /* connect(2) by the owner. False: it did not answer, and nothing is known. Else *result is 0 or a
  * negative errno. Not entered. errno kept. */

@@ -20,6 +20,7 @@ enum shim_pair_type {
     SHIM_PAIR_CONNECT, /* from the hook of another process: wants the wire connected (ask.h) */
     SHIM_PAIR_WANT, /* from the hook of a client: it has changed which control messages it wants */
     SHIM_PAIR_READ, /* from the hook of another process, which lets go: look what is read (ask.h) */
+    SHIM_PAIR_TOKEN, /* from the hook of another process: it has reported that error (ask.h) */
 };
 
 /* Unused fields are 0; no padding. */

@@ -164,10 +164,13 @@ static void consume_token(const struct incoming *in)
         engine_socket_enter(engine);
         shim_failure_drop_token(in->seen->sock, in->seen->fd, &in->header.peer);
         engine_socket_leave(engine);
-    } else { /* elsewhere nobody can put back, and a peek that finds it again would never end */
-        (void)RAW_CALL(SYS_recvfrom, in->seen->fd, raw_pointer(&nothing), 0, MSG_DONTWAIT, 0, 0);
     }
     shim_unhold(in->seen, mask);
+    /* Without an owner nobody could put back what is taken wrongly; but a peek that finds the token
+     * again would never end. */
+    if (engine == NULL && !shim_ask_to_drop_token(in->seen, &in->header.peer) &&
+        fd_table_is_still(in->seen))
+        (void)RAW_CALL(SYS_recvfrom, in->seen->fd, raw_pointer(&nothing), 0, MSG_DONTWAIT, 0, 0);
 }
 
 /* --- Results ------------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ static bool find_route_held(const struct outgoing *out, struct shim_pair_header 
     return is_tagged;
 }
 
-/* The error of that peer, which is thereby reported; 0: none. Its token stays: readers skip it. */
+/* The error of that peer, which is thereby reported; 0: none. */
 static int take_failure_held(const struct outgoing *out, const struct rudp_address *peer)
 {
     struct engine_signal_mask mask;
@@ -287,6 +287,8 @@ static int take_failure_held(const struct outgoing *out, const struct rudp_addre
     int error = shim_failure_take(out->seen->sock, peer, &token_sent);
 
     shim_unhold(out->seen, mask);
+    if (token_sent)
+        (void)shim_ask_to_drop_token(out->seen, peer);
     return error;
 }
 

@@ -290,6 +290,51 @@ START_TEST(error_by_peek)
 }
 END_TEST
 
+static void expect_child(pid_t pid)
+{
+    int status;
+
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* A child reports it: it is reported for all. */
+static void check_error_in_child(bool peeks)
+{
+    struct udp_address nobody = deserted();
+    int fd = udp_connected(&nobody);
+    char byte;
+
+    ck_assert_int_eq(send(fd, "x", 1, 0), 1);
+    ck_assert(udp_wait(fd, POLLIN, UDP_PATIENCE_MS));
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (peeks)
+            UDP_ASSERT_ERROR(recv(fd, &byte, 1, MSG_PEEK), ECONNREFUSED);
+        else
+            UDP_ASSERT_ERROR(send(fd, "y", 1, 0), ECONNREFUSED);
+        ck_assert(!udp_wait(fd, POLLIN, 0));
+        UDP_ASSERT_ERROR(recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+        _exit(0);
+    }
+    expect_child(pid);
+    ck_assert(!udp_wait(fd, POLLIN, 0));
+    UDP_ASSERT_ERROR(recv(fd, &byte, 1, MSG_DONTWAIT), EAGAIN);
+}
+
+START_TEST(error_by_peek_in_child)
+{
+    check_error_in_child(true);
+}
+END_TEST
+
+START_TEST(refused_by_send_in_child)
+{
+    check_error_in_child(false);
+}
+END_TEST
+
 /* An unconnected socket that lost something to one peer still talks to others. */
 START_TEST(others_without_error)
 {
@@ -517,6 +562,7 @@ int main(void)
 {
     return SUITE_RUN("reliable", back_pressure, backlog, others_go_on, blocking_sender,
                      send_timeout, refused_once, error_wakes, refused_by_send, refused_by_option,
-                     error_by_peek, others_without_error, untagged_peer, untagged_refusal,
-                     plain_from_tagged, stdio, threads, sent_to_the_ending);
+                     error_by_peek, error_by_peek_in_child, refused_by_send_in_child,
+                     others_without_error, untagged_peer, untagged_refusal, plain_from_tagged,
+                     stdio, threads, sent_to_the_ending);
 }
