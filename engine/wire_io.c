@@ -153,13 +153,19 @@ static struct rudp_address address_from_v4(const struct in_addr *ip)
     return address;
 }
 
+/* The kernel looks interface and own address up when a packet arrives, if that is wanted by then:
+ * of those that waited before, the destination is all that is known. */
 static void read_pktinfo_v4(const struct cmsghdr *control, struct wire_packet *packet)
 {
     struct in_pktinfo info;
 
     memcpy(&info, CMSG_DATA(control), sizeof info);
-    packet->source = address_from_v4(&info.ipi_spec_dst);
+    uint32_t destination = ntohl(info.ipi_addr.s_addr);
+    bool is_to_one = !IN_MULTICAST(destination) && destination != INADDR_BROADCAST;
+
     packet->destination = address_from_v4(&info.ipi_addr);
+    packet->source = info.ipi_ifindex == 0 && is_to_one ? packet->destination
+                                                        : address_from_v4(&info.ipi_spec_dst);
     packet->interface_index = (uint32_t)info.ipi_ifindex;
 }
 

@@ -51,6 +51,15 @@ def poll_until(condition, what, limit_s=LIMIT_S):
         time.sleep(0.005)
 
 
+def sessions_of(program):
+    """The live sessions of a program under the shim, as rudp stat has them."""
+    command = os.path.join(os.path.dirname(options.relay), "rudp")
+    answer = subprocess.run([command, "stat", "--json", str(program.process.pid)], check=True,
+                            stdout=subprocess.PIPE).stdout
+    process, = json.loads(answer)["processes"]
+    return [session for sock in process["sockets"] for session in sock["sessions"]]
+
+
 # --- Messages ---------------------------------------------------------------------------------------
 
 def make_messages(seed, count, sizes):

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -89,6 +90,47 @@ END_TEST
 START_TEST(foreign_v6_to_dual_stack)
 {
     foreign_arrives("::", "::1", "::1");
+}
+END_TEST
+
+static bool was_to_group;
+static _Atomic bool has_come;
+
+static void note_group(void *context, struct engine_socket *sock,
+                       const struct engine_datagram *datagram)
+{
+    (void)context;
+    (void)sock;
+    was_to_group = datagram->is_to_group;
+    check_address(&datagram->path.local, "127.0.0.1", 0);
+    has_come = true;
+}
+
+static void on_no_event(void *context, struct engine_socket *sock, const struct rudp_event *event)
+{
+    (void)context;
+    (void)sock;
+    (void)event;
+}
+
+/* A datagram that waited at the socket before it was served was sent to this machine, not to a
+ * group. */
+START_TEST(foreign_from_before)
+{
+    const struct engine_handler handler = {.on_event = on_no_event, .on_datagram = note_group};
+    struct rudp_config config;
+    struct engine_socket *sock;
+    int fd = node_socket("0.0.0.0", 0);
+
+    rudp_config_init(&config);
+    const struct engine_socket_options options = {.config = &config, .handler = &handler};
+
+    send_to(node_socket("127.0.0.1", 0), "plain", 5, "127.0.0.1", node_socket_port(fd));
+    ck_assert_int_eq(engine_socket_create(&sock, fd, &options), 0);
+    while (!has_come)
+        (void)poll(NULL, 0, 1);
+    ck_assert(!was_to_group);
+    engine_socket_destroy(sock);
 }
 END_TEST
 
@@ -244,8 +286,8 @@ END_TEST
 int main(void)
 {
     return SUITE_RUN("wire", foreign_v4, foreign_v6, foreign_to_wildcard, foreign_v4_to_dual_stack,
-                     foreign_v6_to_dual_stack, foreign_of_full_size, foreign_flood_is_drained,
-                     foreign_without_handler_is_counted, refusal_of_a_connected_wire_is_reported,
-                     refused_packet_is_reported, addresses_convert,
-                     scope_counts_for_link_local_only);
+                     foreign_v6_to_dual_stack, foreign_from_before, foreign_of_full_size,
+                     foreign_flood_is_drained, foreign_without_handler_is_counted,
+                     refusal_of_a_connected_wire_is_reported, refused_packet_is_reported,
+                     addresses_convert, scope_counts_for_link_local_only);
 }
