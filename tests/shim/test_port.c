@@ -67,6 +67,18 @@ static int take_over(const struct call *call)
     return connected_socket(call->port, &call->client_address);
 }
 
+static void send_answer(int fd)
+{
+    ck_assert_int_eq(send(fd, "answer", 6, 0), 6);
+}
+
+/* The client hears the child's answer, and goes on. */
+static void answered_sends(const struct call *call)
+{
+    udp_expect_text(call->client, "answer", NULL);
+    udp_send_text(call->client, "two", &call->server);
+}
+
 /* The child answers, and gets what the client sends from then on. */
 START_TEST(child_answers_from_a_new_socket)
 {
@@ -76,13 +88,12 @@ START_TEST(child_answers_from_a_new_socket)
     if (child == 0) {
         int fd = take_over(&call);
 
-        ck_assert_int_eq(send(fd, "answer", 6, 0), 6);
+        send_answer(fd);
         udp_expect_text(fd, "two", NULL);
         ck_assert_int_eq(send(fd, "end", 3, 0), 3);
         exit(0);
     }
-    udp_expect_text(call.client, "answer", NULL);
-    udp_send_text(call.client, "two", &call.server);
+    answered_sends(&call);
     udp_expect_text(call.client, "end", NULL);
     expect_end(child);
     ck_assert(!udp_wait(call.listener, POLLIN, 0));
@@ -126,12 +137,11 @@ START_TEST(parent_reads_the_rest_later)
     if (child == 0) {
         int fd = take_over(&call);
 
-        ck_assert_int_eq(send(fd, "answer", 6, 0), 6);
+        send_answer(fd);
         udp_expect_text(fd, "two", NULL);
         exit(0);
     }
-    udp_expect_text(call.client, "answer", NULL);
-    udp_send_text(call.client, "two", &call.server);
+    answered_sends(&call);
     expect_end(child);
     udp_expect_text(call.listener, "rest", NULL);
     ck_assert(!udp_wait(call.listener, POLLIN, 0));
@@ -147,7 +157,7 @@ START_TEST(parent_answers_after_the_child)
     if (child == 0) {
         int fd = take_over(&call);
 
-        ck_assert_int_eq(send(fd, "answer", 6, 0), 6);
+        send_answer(fd);
         exit(0);
     }
     udp_expect_text(call.client, "answer", NULL);
